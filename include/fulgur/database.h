@@ -1,0 +1,152 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fulgur/bytes.h>
+#include <fulgur/key_range.h>
+#include <fulgur/options.h>
+#include <fulgur/reader.h>
+#include <fulgur/result.h>
+#include <fulgur/stats.h>
+#include <fulgur/write_batch.h>
+
+namespace fulgur {
+
+namespace db {
+class Engine;
+}
+
+/// A named ordered map inside a database: a light handle; copy it. Two handles of one name are the
+/// same keyspace. Any thread may use it. After the database was closed, or the keyspace dropped,
+/// every call returns kInvalid.
+class Keyspace {
+public:
+    /// One durable commit (see Durability) of one operation. O(log n).
+    Result<Sequence> put(Bytes key, Bytes value) const;
+    Result<Sequence> put(Bytes key, Bytes value, Durability durability) const;
+    /// Erasing an absent key is a commit too, and not an error.
+    Result<Sequence> erase(Bytes key) const;
+    Result<Sequence> erase(Bytes key, Durability durability) const;
+
+    /// A copy of the newest value. For a view, or for many reads, use a Reader.
+    Result<std::optional<std::string>> get(Bytes key) const;
+
+    const std::string& name() const noexcept;
+    std::uint32_t id() const noexcept { return id_; }
+
+private:
+    friend class Database;
+    friend class Reader;
+    friend class WriteBatch;
+    friend class db::Engine;
+    Keyspace(std::shared_ptr<db::Engine> engine, std::uint32_t id, void* state)
+        : engine_(std::move(engine)), state_(state), id_(id) {}
+
+    std::shared_ptr<db::Engine> engine_;
+    void* state_;  ///< The engine's own record of the keyspace; lives as long as the engine.
+    std::uint32_t id_;
+};
+
+/// A moment of the whole database that lasts as long as this object: it holds one version of each
+/// key, no memory, and gives no views; readers made from it do. Any thread may use it.
+class Snapshot {
+public:
+    Snapshot(Snapshot&&) noexcept;
+    Snapshot& operator=(Snapshot&&) noexcept;
+    ~Snapshot();
+
+    Sequence sequence() const noexcept;
+    /// A reader at this moment. kBusy when all reader slots are taken.
+    Result<Reader> reader() const;
+
+private:
+    friend class Database;
+    struct State;
+    explicit Snapshot(std::unique_ptr<State> state) noexcept;
+    std::unique_ptr<State> state_;
+};
+
+/// An ordered, durable, transactional map of byte keys to byte values in named keyspaces, in one
+/// directory that one process at a time has open.
+///
+/// Lifecycle: `open`, use from any thread, `close` (or the destructor, which ignores errors).
+/// Readers, cursors and snapshots may outlive the handle: what they show stays valid until they end.
+/// After a fork only the parent may use it.
+class Database {
+public:
+    /// Opens, creates or recovers the database in the directory `path`.
+    /// @return kInvalid: not a directory, a foreign file, absent without create_if_missing;
+    ///         kBusy: another process holds it, named with its id; kUnsupported: a newer format;
+    ///         kCorruption: names file and byte; kIo: the system's refusal.
+    /// Time: reading the superblock and replaying the log since the last checkpoint.
+    static Result<Database> open(std::string_view path, const Options& options = {});
+
+    /// A database that lives in memory only: same semantics, nothing is written anywhere.
+    static Result<Database> in_memory(const Options& options = {});
+
+    Database(Database&&) noexcept;
+    Database& operator=(Database&&) noexcept;
+    ~Database();
+
+    /// Makes everything committed durable, writes a checkpoint unless told otherwise, and lets the
+    /// directory go. Later calls through any handle return kInvalid.
+    Result<void> close();
+
+    /// The keyspace of that name; created, durably, when absent.
+    Result<Keyspace> keyspace(std::string_view name);
+    /// The keyspace of that name, if there is one.
+    Result<std::optional<Keyspace>> find_keyspace(std::string_view name);
+    std::vector<std::string> keyspace_names() const;
+    /// Removes a keyspace and everything in it. Readers that began before still see it.
+    /// @return kInvalid when there is none of that name.
+    Result<void> drop_keyspace(std::string_view name);
+
+    /// Commits all of `batch` or nothing. An empty batch returns the newest sequence.
+    /// @return kLimit: key, value or batch over its limit, or over the memory budget (nothing was
+    ///         logged); kBusy: readers hold too many versions; kNoSpace; kPoisoned; kInvalid.
+    Result<Sequence> commit(const WriteBatch& batch);
+    Result<Sequence> commit(const WriteBatch& batch, Durability durability);
+
+    /// Returns when everything committed before the call is on the disk.
+    Result<void> sync();
+
+    /// A reader at the newest visible commit. About ten nanoseconds. Ends the program when all
+    /// reader slots (kReadersMax) are taken: a bug of the caller; see try_reader.
+    Reader reader() const;
+    Result<Reader> try_reader() const;
+    /// A snapshot of the newest visible commit.
+    Result<Snapshot> snapshot() const;
+
+    /// Writes a checkpoint now. kNoSpace abandons it and harms nothing.
+    Result<void> checkpoint();
+
+    Stats stats() const;
+
+    struct VerifyReport {
+        std::uint64_t pages = 0;
+        std::uint64_t records = 0;
+        std::uint64_t large_values = 0;
+        std::uint64_t bytes_read = 0;
+    };
+    /// Reads the newest checkpoint back from the disk: every checksum, the order of keys, the nesting
+    /// of pages, and that used, free and pending space partition the file. Writers go on.
+    /// @return kCorruption naming the first fault. `progress(done, total)` is in bytes; it may be empty.
+    Result<VerifyReport> verify(
+        const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
+
+private:
+    explicit Database(std::shared_ptr<db::Engine> engine) noexcept;
+    std::shared_ptr<db::Engine> engine_;
+};
+
+/// Readers and cursors' readers that may exist at one time.
+inline constexpr std::uint32_t kReadersMax = 4096;
+
+}  // namespace fulgur

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+
+namespace fulgur {
+
+/// What a commit promises when it returns.
+enum class Durability : std::uint8_t {
+    /// On the disk (fdatasync). A power cut loses nothing acknowledged.
+    kSync,
+    /// Handed to the kernel: a killed process loses nothing acknowledged; synced within a second.
+    kOs,
+    /// In our buffer: handed to the kernel at the latest 10 ms later or at 1 MiB, synced within a
+    /// second. A killed process may lose that much; recovery still yields a prefix of the commits.
+    kBuffered,
+};
+
+inline constexpr std::uint64_t operator""_KiB(unsigned long long n) { return n << 10; }
+inline constexpr std::uint64_t operator""_MiB(unsigned long long n) { return n << 20; }
+inline constexpr std::uint64_t operator""_GiB(unsigned long long n) { return n << 30; }
+
+/// How a database is opened. Every default works.
+struct Options {
+    /// Bytes of memory the engine may take for data, log buffer and versions; 4 MiB and up.
+    /// 0 means a quarter of the machine's memory.
+    std::uint64_t memory_budget = 0;
+
+    /// The level of commits that do not name one.
+    Durability durability = Durability::kSync;
+
+    /// Create the database when the directory is absent or empty; otherwise that is kInvalid.
+    bool create_if_missing = true;
+
+    /// Fail with kInvalid when there is a database already.
+    bool error_if_exists = false;
+
+    /// Bytes of log after which a checkpoint begins; commits wait at twice that. 1 MiB and up.
+    /// 0 means 256 MiB or a quarter of the memory budget, whichever is less.
+    std::uint64_t log_bytes_target = 0;
+
+    /// Write a checkpoint when the database closes, so that the next open has nothing to replay.
+    bool checkpoint_on_close = true;
+};
+
+/// Limits, each tested at the maximum and one past it.
+inline constexpr std::uint64_t kKeyBytesMax = 64_KiB - 1;
+inline constexpr std::uint64_t kValueBytesMax = 4_GiB - 1;
+/// The whole batch, keys and values and 16 bytes an operation; and never above a quarter of the
+/// memory budget.
+inline constexpr std::uint64_t kBatchBytesMax = 64_MiB;
+inline constexpr std::uint64_t kKeyspaceNameBytesMax = 255;
+inline constexpr std::uint64_t kKeyspacesMax = 65'536;
+inline constexpr std::uint64_t kMemoryBudgetMin = 4_MiB;
+
+}  // namespace fulgur
