@@ -1,0 +1,125 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "base/sanitizer.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+// Search of one cache line of fingerprints. Bit i of a result says that byte i of the block equals
+// the value.
+//
+// Concurrency: the block may be written by others meanwhile, byte by byte. Each byte is seen as it
+// was or as it became; the caller masks the bytes that were not yet published. A vector load of
+// such bytes is outside the letter of the C++ memory model, on every processor it is what it looks
+// like, and it is done here only; under the thread sanitizer the block is read as relaxed atomic
+// words instead (so it must be 8-byte aligned; a cache line is).
+
+namespace fulgur {
+
+namespace detail {
+inline constexpr std::uint64_t kLowBits = 0x7F7F7F7F7F7F7F7F;
+inline constexpr std::uint64_t kEachByte = 0x0101010101010101;
+
+/// One bit for each byte of `word` that equals `value`, lowest byte first.
+inline std::uint64_t match_bytes8(std::uint64_t word, std::uint8_t value) {
+    const std::uint64_t x = word ^ (kEachByte * value);  // A zero byte where they are equal.
+    // Bit 7 of each byte becomes 1 exactly when the byte is zero: no carry leaves a byte.
+    const std::uint64_t zeros = ~(((x & kLowBits) + kLowBits) | x | kLowBits);
+    return (zeros >> 7) * 0x0102040810204080 >> 56;  // Gathers the eight bits in the top byte.
+}
+}  // namespace detail
+
+/// Without vector instructions.
+inline std::uint64_t match_bytes64_portable(const char* block64, std::uint8_t value) {
+    std::uint64_t mask = 0;
+    for (std::size_t i = 0; i < 8; ++i) {
+        std::uint64_t word;
+        std::memcpy(&word, block64 + 8 * i, 8);
+        if constexpr (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) word = __builtin_bswap64(word);
+        mask |= detail::match_bytes8(word, value) << (8 * i);
+    }
+    return mask;
+}
+
+#if defined(__x86_64__)
+
+/// Every x86-64 has it.
+inline std::uint64_t match_bytes64_sse2(const char* block64, std::uint8_t value) {
+    const __m128i wanted = _mm_set1_epi8(static_cast<char>(value));
+    const auto part = [&](std::size_t i) -> std::uint64_t {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block64 + 16 * i));
+        return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, wanted)));
+    };
+    return (part(0) | part(1) << 16) | (part(2) | part(3) << 16) << 32;
+}
+
+__attribute__((target("avx2"))) inline std::uint64_t match_bytes64_avx2(const char* block64,
+                                                                        std::uint8_t value) {
+    const __m256i wanted = _mm256_set1_epi8(static_cast<char>(value));
+    const auto* parts = reinterpret_cast<const __m256i*>(block64);
+    const __m256i low = _mm256_cmpeq_epi8(_mm256_loadu_si256(parts), wanted);
+    const __m256i high = _mm256_cmpeq_epi8(_mm256_loadu_si256(parts + 1), wanted);
+    const auto low_mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(low));
+    const auto high_mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(high));
+    return low_mask | static_cast<std::uint64_t>(high_mask) << 32;
+}
+
+__attribute__((target("avx512bw"))) inline std::uint64_t match_bytes64_avx512(const char* block64,
+                                                                              std::uint8_t value) {
+    return _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(block64),
+                                  _mm512_set1_epi8(static_cast<char>(value)));
+}
+
+#elif defined(__aarch64__)
+
+inline std::uint64_t match_bytes64_neon(const char* block64, std::uint8_t value) {
+    // Each byte that matches keeps its own bit of eight; three rounds of pairwise addition gather
+    // the 64 bits in order.
+    alignas(16) static constexpr std::uint8_t kBits[16] = {1, 2, 4, 8, 16, 32, 64, 128,
+                                                           1, 2, 4, 8, 16, 32, 64, 128};
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(block64);
+    const uint8x16_t wanted = vdupq_n_u8(value);
+    const uint8x16_t bits = vld1q_u8(kBits);
+    const auto part = [&](int i) {
+        return vandq_u8(vceqq_u8(vld1q_u8(bytes + 16 * i), wanted), bits);
+    };
+    const uint8x16_t low = vpaddq_u8(part(0), part(1));
+    const uint8x16_t high = vpaddq_u8(part(2), part(3));
+    const uint8x16_t quarter = vpaddq_u8(low, high);
+    const uint8x16_t gathered = vpaddq_u8(quarter, quarter);
+    return vgetq_lane_u64(vreinterpretq_u64_u8(gathered), 0);
+}
+
+#endif
+
+/// The best that this build's flags allow, inlined.
+inline std::uint64_t match_bytes64(const char* block64, std::uint8_t value) {
+#if defined(FULGUR_THREAD_SANITIZER)
+    char copy[64];
+    for (std::size_t i = 0; i < 8; ++i) {
+        const auto* word = reinterpret_cast<const std::uint64_t*>(block64) + i;
+        const std::uint64_t loaded = __atomic_load_n(word, __ATOMIC_RELAXED);
+        std::memcpy(copy + 8 * i, &loaded, 8);
+    }
+    return match_bytes64_portable(copy, value);
+#elif defined(__AVX512BW__)
+    return match_bytes64_avx512(block64, value);
+#elif defined(__AVX2__)
+    return match_bytes64_avx2(block64, value);
+#elif defined(__x86_64__)
+    return match_bytes64_sse2(block64, value);
+#elif defined(__aarch64__)
+    return match_bytes64_neon(block64, value);
+#else
+    return match_bytes64_portable(block64, value);
+#endif
+}
+
+}  // namespace fulgur
