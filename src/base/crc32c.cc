@@ -174,7 +174,9 @@ std::uint32_t crc32c_portable(Bytes bytes, std::uint32_t seed) {
     const char* const end = p + bytes.size();
     std::uint32_t state = ~seed;
     for (; end - p >= 8; p += 8) state = step_by_table(state, load_le<std::uint64_t>(p));
-    for (; p < end; ++p) state = (state >> 8) ^ kStep[0][(state ^ static_cast<std::uint8_t>(*p)) & 0xFF];
+    for (; p < end; ++p) {
+        state = (state >> 8) ^ kStep[0][(state ^ static_cast<std::uint8_t>(*p)) & 0xFF];
+    }
     return ~state;
 }
 

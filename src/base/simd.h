@@ -99,7 +99,34 @@ inline std::uint64_t match_bytes64_neon(const char* block64, std::uint8_t value)
 
 #endif
 
-/// The best that this build's flags allow, inlined.
+#if defined(__x86_64__) && !defined(__AVX512F__) && !defined(FULGUR_THREAD_SANITIZER)
+#define FULGUR_MATCH_AT_RUN_TIME 1
+
+namespace detail {
+/// Whether the processor (and the kernel, for the wide registers) does AVX-512BW. Set before main;
+/// false until then.
+extern const bool has_avx512;
+
+/// The AVX-512 search for code that is compiled without AVX-512, where the intrinsic could only be
+/// called, not inlined, and the call would cost what the search saves. The compiler does not know
+/// registers zmm16 and k1 here: it keeps nothing there, nor may they be named as changed. Hence not
+/// for functions with a target attribute of their own. Register 16 is above those whose dirty upper
+/// halves slow SSE code down, so nothing need be cleared afterwards.
+inline std::uint64_t match_bytes64_avx512_inline(const char* block64, std::uint8_t value) {
+    std::uint64_t mask;
+    __asm__("vpbroadcastb %[value], %%zmm16\n\t"
+            "vpcmpeqb %[block], %%zmm16, %%k1\n\t"
+            "kmovq %%k1, %[mask]"
+            : [mask] "=r"(mask)
+            : [value] "r"(static_cast<std::uint32_t>(value)),
+              [block] "m"(*reinterpret_cast<const char(*)[64]>(block64)));
+    return mask;
+}
+}  // namespace detail
+#endif
+
+/// The best for this processor, inlined: by the compiler's flags where they say enough, else by a
+/// branch that always goes the same way. (AVX2 is not worth a branch over SSE2.)
 inline std::uint64_t match_bytes64(const char* block64, std::uint8_t value) {
 #if defined(FULGUR_THREAD_SANITIZER)
     char copy[64];
@@ -111,9 +138,10 @@ inline std::uint64_t match_bytes64(const char* block64, std::uint8_t value) {
     return match_bytes64_portable(copy, value);
 #elif defined(__AVX512BW__)
     return match_bytes64_avx512(block64, value);
-#elif defined(__AVX2__)
-    return match_bytes64_avx2(block64, value);
 #elif defined(__x86_64__)
+#if defined(FULGUR_MATCH_AT_RUN_TIME)
+    if (detail::has_avx512) [[likely]] return detail::match_bytes64_avx512_inline(block64, value);
+#endif
     return match_bytes64_sse2(block64, value);
 #elif defined(__aarch64__)
     return match_bytes64_neon(block64, value);

@@ -39,7 +39,7 @@ void sleep_us(std::uint64_t us);
 
 // Yield points stand where two threads could meet: after the sequence is taken, before a swap, ...
 // In builds with FULGUR_YIELD_POINTS a seed decides at each of them whether the thread goes on,
-// yields or sleeps some microseconds, so that seeds drive interleavings; elsewhere they are nothing.
+// yields or sleeps some microseconds: seeds drive interleavings. In other builds they are nothing.
 
 /// Begins a schedule; 0, the default, means none.
 void set_yield_seed(std::uint64_t seed);
