@@ -1,0 +1,179 @@
+#include "storage/inner.h"
+
+#include <algorithm>
+#include <cassert>
+#include <new>
+
+namespace fulgur::storage {
+
+namespace {
+
+constexpr std::size_t kArrayBytesPerChild = 18;  // head, child, slot
+
+std::size_t separator_bytes(std::size_t suffix) { return round_up(2 + suffix, 8); }
+
+Bytes common_of(std::span<const Inner::Entry> entries) {
+    if (entries.size() < 2) return {};
+    // Sorted, so the first and the last separator bound the prefix of all.
+    const Bytes first = entries[1].separator;
+    return first.substr(0, common_prefix(first, entries.back().separator));
+}
+
+}  // namespace
+
+std::size_t Inner::bytes_needed(std::span<const Entry> entries, Bytes low, Bytes high) {
+    const Bytes common = common_of(entries);
+    std::size_t bytes = sizeof(PageHeader) + kArrayBytesPerChild * round_up(entries.size(), 8) +
+                        fence_bytes(low.size(), high.size()) + round_up(common.size(), 8);
+    for (std::size_t i = 1; i < entries.size(); ++i) {
+        bytes += separator_bytes(entries[i].separator.size() - common.size());
+    }
+    return bytes;
+}
+
+Inner* Inner::format(char* frame, std::size_t size, std::uint8_t level, std::size_t capacity,
+                     Bytes low, Bytes high, bool has_high, Bytes common) {
+    Inner* page = new (frame) Inner;
+    page->kind = PageKind::kInner;
+    page->level = level;
+    page->flags = has_high ? kHasHigh : std::uint16_t{0};
+    page->size = static_cast<std::uint32_t>(size);
+    page->sorted_count = 0;
+    page->capacity = static_cast<std::uint16_t>(capacity);
+    page->prefix_size = static_cast<std::uint16_t>(common.size());
+    page->low_size = static_cast<std::uint16_t>(low.size());
+    page->high_size = static_cast<std::uint16_t>(high.size());
+    page->heap_bytes = static_cast<std::uint32_t>(fence_bytes(low.size(), high.size()) +
+                                                  round_up(common.size(), 8));
+    page->imaged_count = 0;
+    page->disk = nullptr;
+    page->carried = nullptr;
+    page->unused = 0;
+    page->newest.store(0, std::memory_order_relaxed);
+    page->latch.store(0, std::memory_order_relaxed);
+    page->replaced.store(0, std::memory_order_relaxed);
+    page->out_of_order.store(0, std::memory_order_relaxed);
+    page->count.store(0, std::memory_order_relaxed);
+    std::memset(frame + size - page->heap_bytes, 0, page->heap_bytes);
+    std::copy(low.begin(), low.end(), const_cast<char*>(page->low().data()));
+    std::copy(high.begin(), high.end(), const_cast<char*>(page->high().data()));
+    std::copy(common.begin(), common.end(), const_cast<char*>(page->common().data()));
+    return page;
+}
+
+void Inner::add_separator(std::size_t index, Bytes suffix) {
+    heap_bytes += static_cast<std::uint32_t>(separator_bytes(suffix.size()));
+    char* at = base() + size - heap_bytes;
+    store_le<std::uint16_t>(at, static_cast<std::uint16_t>(suffix.size()));
+    std::copy(suffix.begin(), suffix.end(), at + 2);
+    slots()[index] = static_cast<std::uint16_t>(heap_bytes / 8);
+    heads()[index] = load_be64_prefix(suffix);
+}
+
+Inner* Inner::build(char* frame, std::size_t size, std::uint8_t level,
+                    std::span<const Entry> entries, Bytes low, Bytes high, bool has_high) {
+    assert(!entries.empty() && bytes_needed(entries, low, high) <= size);
+    // What is left beyond the need is shared between the arrays and the heap: as many more
+    // children as fit with separators of the average size.
+    const std::size_t needed = bytes_needed(entries, low, high);
+    const std::size_t n = entries.size();
+    const std::size_t per_child = (needed - sizeof(PageHeader)) / n + 1;
+    const std::size_t capacity =
+        std::min<std::size_t>(round_down(n + (size - needed) / std::max<std::size_t>(per_child, 26), 8),
+                              65528);
+    const Bytes common = common_of(entries);
+    Inner* page = format(frame, size, level, std::max(capacity, round_up(n, 8)), low, high, has_high,
+                         common);
+    for (std::size_t i = 0; i < n; ++i) {
+        new (&page->child(i)) ChildSlot(entries[i].child.bits());
+        if (i == 0) {
+            page->heads()[0] = 0;
+            page->slots()[0] = 0;
+        } else {
+            page->add_separator(i, Bytes(entries[i].separator).substr(common.size()));
+        }
+    }
+    page->count.store(static_cast<std::uint16_t>(n), std::memory_order_release);
+    return page;
+}
+
+Inner* Inner::copy_with_split(char* frame, const Inner& source, std::size_t index, ChildWord left,
+                              Bytes separator, ChildWord right) {
+    const std::size_t n = source.children();
+    const Bytes common = source.common();
+    if (n < 3 || n + 1 > source.capacity || !separator.starts_with(common) ||
+        separator_bytes(separator.size() - common.size()) > source.free_bytes()) {
+        return nullptr;
+    }
+    Inner* page = format(frame, source.size, source.level, source.capacity, source.low(),
+                         source.high(), source.has_high(), common);
+    const std::size_t at = index + 1;
+    const std::size_t moved = n - at;
+    std::memcpy(page->heads(), source.heads(), at * 8);
+    std::memcpy(page->heads() + at + 1, source.heads() + at, moved * 8);
+    std::memcpy(page->slots(), source.slots(), at * 2);
+    std::memcpy(page->slots() + at + 1, source.slots() + at, moved * 2);
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint64_t word = source.child(i).load(std::memory_order_relaxed);
+        new (&page->child(i < at ? i : i + 1)) ChildSlot(word);
+    }
+    new (&page->child(index)) ChildSlot(left.bits());
+    new (&page->child(at)) ChildSlot(right.bits());
+    const std::size_t heap_size = source.heap_bytes;
+    std::memcpy(frame + page->size - heap_size, source.end() - heap_size, heap_size);
+    page->heap_bytes = static_cast<std::uint32_t>(heap_size);
+    page->add_separator(at, separator.substr(common.size()));
+    page->count.store(static_cast<std::uint16_t>(n + 1), std::memory_order_release);
+    return page;
+}
+
+std::size_t Inner::search(Bytes key) const {
+    const std::size_t n = children();
+    if (n == 1) return 0;
+    if (prefix_size != 0) {
+        const Bytes prefix = common();
+        const int c = key.substr(0, prefix.size()).compare(prefix);
+        if (c != 0) return c < 0 ? 0 : n - 1;
+        key.remove_prefix(prefix.size());
+    }
+    const std::uint64_t head = load_be64_prefix(key);
+    // Separators [1, n): how many heads are below `head`.
+    const std::uint64_t* first = heads() + 1;
+    const std::uint64_t* at = first;
+    std::size_t length = n - 1;
+    while (length > 1) {
+        const std::size_t half = length / 2;
+        at += at[half - 1] < head ? half : 0;
+        length -= half;
+    }
+    std::size_t index = static_cast<std::size_t>(at - first) + (*at < head ? 1 : 0);
+    if (index + 1 >= n || heads()[index + 1] != head) return index;
+    // Ties: the whole key decides.
+    std::size_t low = index, high = index + 1;
+    while (high < n && heads()[high] == head) ++high;
+    while (high - low > 1) {
+        const std::size_t middle = (low + high) / 2;
+        (separator_suffix(middle) <= key ? low : high) = middle;
+    }
+    return low;
+}
+
+std::string Inner::child_low(std::size_t index) const {
+    if (index == 0) return std::string(low());
+    return std::string(common()) + std::string(separator_suffix(index));
+}
+
+std::string Inner::child_high(std::size_t index) const {
+    return index + 1 < children() ? child_low(index + 1) : std::string(high());
+}
+
+std::vector<Inner::Entry> Inner::entries() const {
+    std::vector<Entry> result(children());
+    for (std::size_t i = 0; i < result.size(); ++i) {
+        if (i != 0) result[i].separator = child_low(i);
+        result[i].child = ChildWord::from_bits(child(i).load(std::memory_order_relaxed));
+    }
+    return result;
+}
+
+}  // namespace fulgur::storage

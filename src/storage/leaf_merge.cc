@@ -1,0 +1,255 @@
+#include "storage/leaf_merge.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace fulgur::storage {
+
+namespace {
+
+/// A leaf should hold about this many records before it splits; big records get bigger frames.
+constexpr std::size_t kRecordsPerLeafMin = 16;
+constexpr std::size_t kBaseFrameBytesMax = 64_KiB;
+/// Assumed for an empty page.
+constexpr std::size_t kTypicalRecordBytes = 128;
+
+std::size_t frame_class(std::size_t bytes) {
+    std::size_t size = kFrameBytesMin;
+    while (size < bytes) size *= 2;
+    return size;
+}
+
+}  // namespace
+
+Bytes shortest_separator(Bytes a, Bytes b) { return b.substr(0, common_prefix(a, b) + 1); }
+
+void LeafMerge::order(const Leaf& leaf, std::size_t n) {
+    const std::size_t sorted = leaf.sorted_count;
+    tail_.clear();
+    for (std::size_t i = sorted; i < n; ++i) {
+        tail_.push_back({load_be64_prefix(leaf.record(i).suffix()), static_cast<std::uint32_t>(i)});
+    }
+    const auto before = [&](const Entry& a, const Entry& b) {
+        if (a.head != b.head) return a.head < b.head;
+        const Record left = leaf.record(a.index), right = leaf.record(b.index);
+        if (const int c = left.suffix().compare(right.suffix()); c != 0) return c < 0;
+        return left.sequence() > right.sequence();
+    };
+    ascending_ = std::is_sorted(tail_.begin(), tail_.end(), before);
+    if (!ascending_) std::sort(tail_.begin(), tail_.end(), before);
+
+    ordered_.clear();
+    ordered_prints_.clear();
+    ordered_.reserve(n);
+    std::size_t i = 0;
+    for (const Entry& entry : tail_) {
+        const Record record = leaf.record(entry.index);
+        for (; i < sorted; ++i) {
+            const Record other = leaf.record(i);
+            const int c = other.suffix().compare(record.suffix());
+            if (c > 0 || (c == 0 && other.sequence() < record.sequence())) break;
+            ordered_.push_back(other);
+            ordered_prints_.push_back(leaf.print(i));
+        }
+        ascending_ = ascending_ && i == sorted;
+        ordered_.push_back(record);
+        ordered_prints_.push_back(leaf.print(entry.index));
+    }
+    for (; i < sorted; ++i) {
+        ordered_.push_back(leaf.record(i));
+        ordered_prints_.push_back(leaf.print(i));
+    }
+}
+
+void LeafMerge::retain_key(std::size_t begin, std::size_t end, const Retention& retention,
+                           bool keep_large) {
+    const std::size_t kept_before = kept_.size();
+    // `bound` is the next moment that still needs a version: the horizon, then older snapshots.
+    std::size_t snapshot = retention.snapshots.size();
+    Sequence bound = retention.horizon;
+    bool bound_open = true;
+    for (std::size_t i = begin; i < end; ++i) {
+        const Sequence sequence = ordered_[i].sequence();
+        bool keep = sequence > retention.horizon;
+        if (!keep && bound_open && sequence <= bound) {
+            keep = true;
+            while (snapshot > 0 && retention.snapshots[snapshot - 1] >= sequence) --snapshot;
+            bound_open = snapshot > 0;
+            if (bound_open) bound = retention.snapshots[snapshot - 1];
+        }
+        if (keep || (keep_large && ordered_[i].large())) {
+            kept_.push_back(ordered_[i]);
+            prints_.push_back(ordered_prints_[i]);
+        } else if (ordered_[i].large()) {
+            dropped_large_.push_back(ordered_[i]);
+        }
+    }
+    if (kept_.size() > kept_before) {
+        const Record oldest = kept_.back();
+        if (oldest.tombstone() && oldest.sequence() <= retention.horizon) {
+            kept_.pop_back();
+            prints_.pop_back();
+        }
+    }
+    if (kept_.size() > kept_before) superseded_kept_ += kept_.size() - kept_before - 1;
+}
+
+void LeafMerge::retain(const Retention& retention, bool keep_large) {
+    kept_.clear();
+    prints_.clear();
+    dropped_large_.clear();
+    superseded_kept_ = 0;
+    for (std::size_t i = 0; i < ordered_.size();) {
+        std::size_t end = i + 1;
+        while (end < ordered_.size() && ordered_prints_[end] == ordered_prints_[i] &&
+               ordered_[end].suffix() == ordered_[i].suffix()) {
+            ++end;
+        }
+        retain_key(i, end, retention, keep_large);
+        i = end;
+    }
+}
+
+void LeafMerge::collect(const Leaf& leaf, std::size_t n, const Retention& retention,
+                        bool keep_large) {
+    order(leaf, n);
+    retain(retention, keep_large);
+    newest_ = Sequence{};
+    has_large_ = false;
+    for (const Record& record : kept_) {
+        newest_ = std::max(newest_, record.sequence());
+        has_large_ = has_large_ || record.large();
+    }
+}
+
+std::size_t LeafMerge::bytes_of(std::size_t begin, std::size_t end) const {
+    std::size_t bytes = 0;
+    for (std::size_t i = begin; i < end; ++i) bytes += kept_[i].size();
+    return bytes;
+}
+
+/// Chooses frame size and capacity for a planned leaf.
+/// @param tight  fill the frame; otherwise leave a quarter of it free.
+bool LeafMerge::fit(LeafPlan& plan, std::size_t base_size, std::size_t incoming_bytes,
+                    bool tight) const {
+    const std::size_t n = plan.end - plan.begin;
+    const std::size_t bytes = bytes_of(plan.begin, plan.end);
+    const std::size_t average = n == 0 ? kTypicalRecordBytes : bytes / n;
+    for (std::size_t size = base_size; size <= kFrameBytesMax; size *= 2) {
+        const std::size_t wanted = std::max(n + 1, size / (average + 3));
+        const std::size_t capacity = std::min<std::size_t>(round_up(wanted, 64), 65472);
+        const std::size_t used = Leaf::overhead(capacity, plan.low.size(), plan.high.size()) + bytes;
+        const bool roomy = used + incoming_bytes <= size && used <= size - size / 4;
+        if (n < capacity && (tight ? used <= size : roomy)) {
+            plan.size = size;
+            plan.capacity = capacity;
+            return true;
+        }
+    }
+    return false;
+}
+
+/// First record of the right half: the key boundary nearest to half the bytes; 0 when there is one
+/// key only.
+std::size_t LeafMerge::split_point() const {
+    const std::size_t total = bytes_of(0, kept_.size());
+    std::size_t bytes = 0, best = 0;
+    for (std::size_t i = 0; i + 1 < kept_.size(); ++i) {
+        bytes += kept_[i].size();
+        if (kept_[i].suffix() == kept_[i + 1].suffix()) continue;
+        best = i + 1;
+        if (bytes * 2 >= total) break;
+    }
+    return best;
+}
+
+bool LeafMerge::plan(const Leaf& leaf, Bytes incoming_key, std::size_t incoming_bytes) {
+    plans_.clear();
+    LeafPlan whole{0, kept_.size(), std::string(leaf.low()), std::string(leaf.high()),
+                   leaf.has_high()};
+    const std::size_t bytes = bytes_of(0, kept_.size());
+    const std::size_t average = kept_.empty() ? kTypicalRecordBytes : bytes / kept_.size();
+    const std::size_t base =
+        frame_class(std::min(kBaseFrameBytesMax, kRecordsPerLeafMin * (average + 3)));
+    if (fit(whole, base, incoming_bytes, false) && whole.size == base) {
+        plans_.push_back(std::move(whole));
+        return true;
+    }
+    const std::string prefix(leaf.prefix());
+    LeafPlan left = whole, right = whole;
+    std::string separator;
+    const bool one_behind_another =
+        ascending_ && leaf.sorted_count < ordered_.size() && !kept_.empty() &&
+        prefix + std::string(kept_.back().suffix()) < incoming_key;
+    if (one_behind_another) {
+        left.end = right.begin = kept_.size();
+        separator = shortest_separator(prefix + std::string(kept_.back().suffix()), incoming_key);
+    } else if (const std::size_t middle = split_point(); middle != 0) {
+        left.end = right.begin = middle;
+        separator = shortest_separator(prefix + std::string(kept_[middle - 1].suffix()),
+                                       prefix + std::string(kept_[middle].suffix()));
+    } else {
+        if (!fit(whole, base, incoming_bytes, false)) return false;
+        plans_.push_back(std::move(whole));
+        return true;
+    }
+    left.high = right.low = separator;
+    left.has_high = true;
+    const bool fits = fit(left, base, one_behind_another ? 0 : incoming_bytes, one_behind_another) &&
+                      fit(right, base, incoming_bytes, false);
+    plans_.push_back(std::move(left));
+    plans_.push_back(std::move(right));
+    return fits;
+}
+
+/// Copies kept records [begin, end) to an empty leaf whose prefix may be longer than the source's.
+void LeafMerge::fill(Leaf* leaf, const Leaf& source, std::size_t begin, std::size_t end) const {
+    assert(leaf->prefix_size >= source.prefix_size);
+    const std::size_t cut = leaf->prefix_size - source.prefix_size;
+    std::uint64_t newest = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+        const Record record = kept_[i];
+        char* to;
+        if (cut == 0) {
+            const std::size_t size = record.size();
+            leaf->heap_bytes += static_cast<std::uint32_t>(size);
+            to = leaf->base() + leaf->size - leaf->heap_bytes;
+            std::memcpy(to, record.bytes(), size);
+        } else {
+            const RecordParts parts{record.suffix().substr(cut), record.value(), record.sequence(),
+                                    record.expiry(), record.flags(), 0};
+            leaf->heap_bytes += static_cast<std::uint32_t>(parts.size());
+            to = leaf->base() + leaf->size - leaf->heap_bytes;
+            encode_record(to, parts);
+        }
+        leaf->slots()[i - begin] = static_cast<std::uint16_t>(leaf->heap_bytes / 8);
+        leaf->set_print(i - begin, prints_[i]);
+        newest = std::max(newest, to_number(record.sequence()));
+    }
+    leaf->newest.store(newest, std::memory_order_relaxed);
+    leaf->sorted_count = static_cast<std::uint16_t>(end - begin);
+    leaf->count.store(static_cast<std::uint16_t>(end - begin), std::memory_order_release);
+}
+
+Leaf* LeafMerge::build(const Leaf& source, const LeafPlan& plan, char* frame) const {
+    Leaf* leaf = Leaf::format(frame, plan.size, plan.capacity, plan.low, plan.high, plan.has_high);
+    fill(leaf, source, plan.begin, plan.end);
+    return leaf;
+}
+
+std::size_t LeafMerge::image_bytes(const Leaf& source) const {
+    const std::size_t capacity = round_up(kept_.size(), 8);
+    return Leaf::overhead(capacity, source.low_size, source.high_size) + bytes_of(0, kept_.size());
+}
+
+Leaf* LeafMerge::build_image(const Leaf& source, char* to) const {
+    const std::size_t capacity = round_up(kept_.size(), 8);
+    const std::size_t size = image_bytes(source);
+    std::memset(to, 0, sizeof(PageHeader) + 3 * capacity);
+    Leaf* image =
+        Leaf::format(to, size, capacity, source.low(), source.high(), source.has_high());
+    fill(image, source, 0, kept_.size());
+    return image;
+}
+
+}  // namespace fulgur::storage
