@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The installed package works for strangers: by find_package and by pkg-config, with a flat and with
+# a multi-arch library folder, and still after the whole prefix was moved.
+set -eu
+set -o pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    printf 'package_test: %s\n' "$1" >&2
+    exit 1
+}
+
+# Runs a command quietly; its output is told when it fails.
+quiet() {
+    "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "failed: $*"; }
+}
+
+ninja -C "$root/build/release" libfulgur.a >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+
+check_layout() {
+    local libdir=$1
+    local built=$work/build prefix=$work/prefix moved=$work/moved/elsewhere
+    rm -rf "$built" "$prefix" "$work/moved"
+    mkdir -p "$work/moved"
+    # The library is built once; a second configuration only asks for the other folder.
+    quiet cmake -S "$root" -B "$built" -G Ninja -DCMAKE_INSTALL_PREFIX="$prefix" \
+        -DCMAKE_INSTALL_LIBDIR="$libdir" -DFULGUR_TESTS=OFF -DFULGUR_CLI=OFF -DFULGUR_BENCH=OFF
+    quiet ninja -C "$built"
+    quiet cmake --install "$built"
+    mv "$prefix" "$moved"
+
+    # Nothing installed may know where it was built or installed first.
+    if grep -rlF -e "$prefix" -e "$root" "$moved" --include='*.cmake' --include='*.pc' --include='*.h'; then
+        fail "an installed file names the folder it came from"
+    fi
+
+    quiet cmake -S "$root/tests/consumer" -B "$work/consumer" -G Ninja -DCMAKE_PREFIX_PATH="$moved"
+    quiet ninja -C "$work/consumer"
+    quiet "$work/consumer/consumer"
+    rm -rf "$work/consumer"
+
+    local flags
+    flags=$(PKG_CONFIG_PATH="$moved/$libdir/pkgconfig" pkg-config --cflags --libs fulgur) ||
+        fail "pkg-config does not find fulgur"
+    # shellcheck disable=SC2086
+    quiet g++ -std=c++20 -Wall -Wextra -Werror "$root/tests/consumer/consumer.cc" -o "$work/by_pc" $flags
+    quiet "$work/by_pc"
+
+    # A stranger is asked for nothing but threads.
+    if grep -rhE 'find_dependency|find_package' "$moved/$libdir/cmake" | grep -vE 'Threads|macro|CMakeFind'; then
+        fail "the package asks for more than threads"
+    fi
+}
+
+check_layout lib
+check_layout lib/x86_64-linux-gnu
+printf 'package_test: find_package and pkg-config work, both layouts, moved\n'
