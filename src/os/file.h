@@ -12,7 +12,8 @@
 namespace fulgur::os {
 
 /// One open file. Positions and sizes are in bytes. Thread-safe: calls carry their own position.
-/// Errors name the file and the byte; ENOSPC and EDQUOT are kNoSpace, all else is kIo.
+/// Errors name the file and the byte; ENOSPC and EDQUOT are kNoSpace, all else is kIo
+/// (os/file_error.h).
 class File {
 public:
     virtual ~File() = default;
@@ -37,10 +38,12 @@ public:
 };
 
 /// The file system as a port: the real one (`real_file_system()`), one in memory, and the simulated
-/// one with faults. Thread-safe.
+/// one with faults. Thread-safe. Errors name the path: a wrong one (missing, or a directory where a
+/// file belongs) is kInvalid, missing rights and a read-only file system are kIo (os/file_error.h).
 class FileSystem {
 public:
-    enum class Mode : std::uint8_t { kRead, kReadWrite, kCreate };  // kCreate: kReadWrite, made when absent
+    /// kCreate: kReadWrite, and the file is made when it is absent.
+    enum class Mode : std::uint8_t { kRead, kReadWrite, kCreate };
 
     virtual ~FileSystem() = default;
     virtual Result<std::unique_ptr<File>> open(const std::string& path, Mode mode) = 0;
@@ -50,7 +53,9 @@ public:
     virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
     /// Succeeds when the directory is there already.
     virtual Result<void> make_directory(const std::string& path) = 0;
+    /// A file, or an empty directory.
     virtual Result<void> remove(const std::string& path) = 0;
+    /// Of a file; it replaces another one.
     virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
     /// Makes creations, removals and renames in the directory durable.
     virtual Result<void> sync_directory(const std::string& path) = 0;
