@@ -158,10 +158,14 @@ class Suite:
     def build(self, preset, targets):
         """Configures and builds; one passed test when it works."""
         folder = ROOT / "build" / preset
-        if not (folder / "build.ninja").exists():
-            count = self.command(f"configure {preset}", ["cmake", "--preset", preset])
-            if count.failed:
-                return count
+        cache = folder / "CMakeCache.txt"
+        home = f"CMAKE_HOME_DIRECTORY:INTERNAL={ROOT}\n"
+        moved = cache.exists() and home not in cache.read_text(encoding="utf-8")
+        # Each time, since packages may have come since; a moved checkout starts afresh.
+        count = self.command(f"configure {preset}", ["cmake", "--preset", preset,
+                                                     *(["--fresh"] if moved else [])])
+        if count.failed:
+            return count
         return self.command(f"build {preset}", ["ninja", "-C", folder, *targets], count_build)
 
     def in_parallel(self, jobs):
@@ -252,7 +256,7 @@ def release(suite, long):
 
 def command(suite, long):
     """What people type, and the package that strangers use. Needs the release build."""
-    tests = [p for p in sorted(ROOT.glob("tests/*_test.sh")) + sorted(ROOT.glob("tests/*_test.py"))]
+    tests = sorted(p for kind in ("sh", "py") for p in ROOT.glob(f"tests/**/*_test.{kind}"))
     fulgur = str(ROOT / "build/release/fulgur")
     count = suite.build("release", ["fulgur_cli"])
     if count.failed:
