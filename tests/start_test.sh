@@ -29,12 +29,4 @@ grep -q 'loading' "$work/second" && fail "the second run loaded again"
 "$root/start" no-such-subcommand >/dev/null 2>&1 && fail "an unknown sub-command succeeded"
 "$root/start" --help | grep -q -- --build-only || fail "--help does not tell --build-only"
 [ -z "$("$root/start" --build-only 2>&1)" ] || fail "--build-only is not quiet when all is built"
-
-# A package that does not exist: one line that names it. (Installing is not tried without its name.)
-if "$root/tools/install_packages.sh" fulgur-no-such-package >"$work/log" 2>&1; then
-    fail "a missing package was not told"
-fi
-tail -1 "$work/log" | grep -q fulgur-no-such-package || fail "the missing package was not named"
-FULGUR_NO_INSTALL=1 "$root/tools/install_packages.sh" fulgur-no-such-package ||
-    fail "FULGUR_NO_INSTALL=1 does not trust"
 printf 'start_test: loaded %s records once\n' "$count"
