@@ -20,14 +20,13 @@ if(FULGUR_YIELD_POINTS)
 endif()
 
 if(PROJECT_IS_TOP_LEVEL)
-    set(CMAKE_CXX_FLAGS_DEBUG "-Og -g")
+    set(CMAKE_CXX_FLAGS_DEBUG "-Og -g -D_GLIBCXX_ASSERTIONS")
     set(CMAKE_CXX_FLAGS_RELEASE "-O3 -g -DNDEBUG")
 endif()
 
 # Sanitizers go into every object of the build, or into none.
 if(FULGUR_SANITIZE)
-    add_compile_options(-fsanitize=${FULGUR_SANITIZE} -fno-sanitize-recover=all -O1
-        -D_GLIBCXX_ASSERTIONS)
+    add_compile_options(-fsanitize=${FULGUR_SANITIZE} -fno-sanitize-recover=all -O1)
     add_link_options(-fsanitize=${FULGUR_SANITIZE})
 endif()
 if(FULGUR_FUZZ_ENGINE STREQUAL "libfuzzer")
