@@ -24,6 +24,10 @@ if(PROJECT_IS_TOP_LEVEL)
     set(CMAKE_CXX_FLAGS_RELEASE "-O3 -g -DNDEBUG")
 endif()
 
+if(FULGUR_PLANTED_FAULTS)
+    target_compile_definitions(fulgur_flags INTERFACE FULGUR_PLANTED_FAULTS)
+endif()
+
 # Sanitizers go into every object of the build, or into none.
 if(FULGUR_SANITIZE)
     add_compile_options(-fsanitize=${FULGUR_SANITIZE} -fno-sanitize-recover=all -O1)

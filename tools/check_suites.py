@@ -308,6 +308,21 @@ def fuzz(suite, long):
     return count
 
 
+def planted(suite, long):
+    """Each planted fault must be caught; tools/planted.py builds and runs them."""
+    return suite.command("planted", [sys.executable, "tools/planted.py"], count_planted)
+
+
+def count_planted(name, code, text):
+    match = re.search(r"^planted: (\d+) caught, (\d+) failed$", text, re.MULTILINE)
+    if not match:
+        return failure(f"{name} (exit {code})", tail(text))
+    count = Count(passed=int(match.group(1)), failed=int(match.group(2)))
+    if code:
+        count.failures.append((name, tail(text)))
+    return count
+
+
 def tsan(suite, long):
     tests = room_tests(CONCURRENT_ROOMS) + sources("tests/*concurrent*_test.cc")
     count = suite.build("tsan", tests) if tests else Count(skipped=1)
@@ -324,6 +339,7 @@ SUITES = [
     Suite("command", 120, command, "the command as people type it, the installed package"),
     Suite("asan", 600, asan, "every test under the address and undefined-behaviour sanitizers"),
     Suite("fuzz", 60, fuzz, "the corpora under the same sanitizers"),
+    Suite("planted", 240, planted, "faults planted on purpose, each caught by the test that must"),
     Suite("tsan", 420, tsan, "what is concurrent under the thread sanitizer, with yield points"),
 ]
 
