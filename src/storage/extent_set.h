@@ -24,6 +24,8 @@ public:
     bool intersects(Extent extent) const { return overlap(extent) != 0; }
     /// Sectors of `extent` that are members.
     std::uint64_t overlap(Extent extent) const;
+    /// The extent that begins at or before `sector` and reaches beyond it, or an empty one.
+    Extent at(std::uint64_t sector) const;
     /// The last extent, or an empty one.
     Extent last() const;
 

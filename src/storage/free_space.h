@@ -40,7 +40,6 @@ private:
     void unfile(Extent extent);
     std::optional<std::uint64_t> lowest_fit(std::uint64_t blocks) const;
     std::optional<std::uint64_t> largest(std::uint64_t at_least) const;
-    Extent extent_at(std::uint64_t sector) const;
 
     ExtentSet extents_;
     std::array<std::set<std::uint64_t>, kBins> bins_;  // first sectors

@@ -9,9 +9,8 @@
 // too. An extent that no superblock ever referred to has tag 0 and waits for the pins alone.
 //
 // What superblock c lists. It must describe the file as recovery from c finds it:
-//   free      what is free; pending with tag <= c - 1 (neither c nor c - 1 refers to it, and pins
-//   do
-//             not survive a crash); unemitted extents (below)
+//   free      what is free; pending with tag <= c - 1 (neither c nor c - 1 refers to it, and no pin
+//             survives a crash); unemitted extents (below)
 //   pending   tag == c: c - 1 may still be needed, until c + 1 is published
 //   not listed: pending with tag > c. Checkpoint c still refers to them; after a crash they are
 //             reached through its tree, and would be owned twice if they were listed.
@@ -139,7 +138,8 @@ private:
     bool check_used(Extent extent) REQUIRES(mutex_);
     void make_free(Extent extent) REQUIRES(mutex_);
     void collect_locked(std::uint64_t min_pinned_epoch) REQUIRES(mutex_);
-    void carve_waiting(Extent extent) REQUIRES(mutex_);
+    std::uint64_t overlap_of_loaded(Extent extent) const REQUIRES(mutex_);
+    void carve_loaded(Extent extent) REQUIRES(mutex_);
 
     const std::uint64_t capacity_sectors_;
     mutable os::Mutex mutex_;

@@ -1,0 +1,56 @@
+#include "storage/data_file.h"
+
+namespace fulgur::storage {
+
+Result<void> DataFile::read(std::uint64_t sector, std::span<char> into) {
+    return read(sector, 0, into);
+}
+
+Result<void> DataFile::read(std::uint64_t sector, std::uint64_t offset, std::span<char> into) {
+    const std::uint64_t position = sector * kSectorBytes + offset;
+    const Result<std::size_t> size = file_->read_at(position, into);
+    if (!size.ok()) return size.error();
+    reads_.fetch_add(1, std::memory_order_relaxed);
+    bytes_read_.fetch_add(*size, std::memory_order_relaxed);
+    if (*size != into.size()) {
+        return Error(ErrorCode::kCorruption, "the file ends before what it should hold")
+            .at(file_->name(), position + *size);
+    }
+    return {};
+}
+
+Result<std::size_t> DataFile::read_available(std::uint64_t sector, std::span<char> into) {
+    Result<std::size_t> size = file_->read_at(sector * kSectorBytes, into);
+    if (size.ok()) {
+        reads_.fetch_add(1, std::memory_order_relaxed);
+        bytes_read_.fetch_add(*size, std::memory_order_relaxed);
+    }
+    return size;
+}
+
+Result<void> DataFile::write(std::uint64_t sector, Bytes from) {
+    Result<void> written = file_->write_at(sector * kSectorBytes, from);
+    if (written.ok()) {
+        writes_.fetch_add(1, std::memory_order_relaxed);
+        bytes_written_.fetch_add(from.size(), std::memory_order_relaxed);
+    }
+    return written;
+}
+
+Result<void> DataFile::sync() {
+    Result<void> synced = file_->sync();
+    if (synced.ok()) syncs_.fetch_add(1, std::memory_order_relaxed);
+    return synced;
+}
+
+DataFile::Counters DataFile::counters() const {
+    Counters counters;
+    counters.reads = reads_.load(std::memory_order_relaxed);
+    counters.writes = writes_.load(std::memory_order_relaxed);
+    counters.syncs = syncs_.load(std::memory_order_relaxed);
+    counters.bytes_read = bytes_read_.load(std::memory_order_relaxed);
+    counters.bytes_written = bytes_written_.load(std::memory_order_relaxed);
+    return counters;
+}
+
+}  // namespace fulgur::storage
