@@ -105,6 +105,18 @@ void SpaceManager::release(Extent extent, std::uint64_t tag, std::uint64_t epoch
     }
 }
 
+void SpaceManager::retag(std::uint64_t from, std::uint64_t to) {
+    os::MutexLock lock(mutex_);
+    assert(to < from && to >= published_);  // Neither is ready: both wait for a publish.
+    auto node = waiting_.extract(from);
+    if (node.empty()) return;
+    std::vector<Released>& list = waiting_[to];
+    for (Released released : node.mapped()) {
+        released.tag = to;
+        list.push_back(released);
+    }
+}
+
 void SpaceManager::note_unemitted(Extent extent) {
     os::MutexLock lock(mutex_);
     assert(extent.within(file_sectors_) && !free_.extents().intersects(extent));

@@ -90,6 +90,10 @@ public:
     /// replay sequence is not below the release. `epoch`: reclamation stamp of its unlinking.
     void release(Extent extent, std::uint64_t tag, std::uint64_t epoch);
 
+    /// What was released with the tag `from` gets the smaller tag `to`: a checkpoint was abandoned
+    /// that would have referred to it, and the next attempt at the same number will not.
+    void retag(std::uint64_t from, std::uint64_t to);
+
     void note_unemitted(Extent extent);
     void note_emitted(Extent extent);
 
