@@ -69,7 +69,8 @@ private:
     std::unique_ptr<db::ReaderState> state_;
 };
 
-/// Walks the keys of a range both ways. Views stay valid as its reader's do.
+/// Walks the keys of a range both ways. Values stay valid as the reader's views do; a key until the
+/// cursor's next step (a page stores the part that its keys share only once).
 ///
 /// `for (auto c = reader.cursor(keyspace); c.valid(); c.next()) use(c.key(), c.value());`, and then
 /// check `c.status()`: a page that could not be read ends the walk. One thread at a time.
@@ -80,6 +81,7 @@ public:
     ~Cursor();
 
     bool valid() const noexcept { return valid_; }
+    /// Valid until the next step.
     Bytes key() const noexcept { return key_; }
     /// The value. Values above 2 KiB are fetched on the first call at each position; if that fails
     /// the result is empty and `status()` says why.

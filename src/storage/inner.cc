@@ -8,9 +8,7 @@ namespace fulgur::storage {
 
 namespace {
 
-constexpr std::size_t kArrayBytesPerChild = 18;  // head, child, slot
-
-std::size_t separator_bytes(std::size_t suffix) { return round_up(2 + suffix, 8); }
+std::size_t separator_bytes(std::size_t suffix) { return round_up(2 + suffix, 2); }
 
 Bytes common_of(std::span<const Inner::Entry> entries) {
     if (entries.size() < 2) return {};
@@ -48,7 +46,7 @@ Inner* Inner::format(char* frame, std::size_t size, std::uint8_t level, std::siz
     page->imaged_count = 0;
     page->disk = nullptr;
     page->carried = nullptr;
-    page->unused = 0;
+    page->emitted = 0;
     page->newest.store(0, std::memory_order_relaxed);
     page->latch.store(0, std::memory_order_relaxed);
     page->replaced.store(0, std::memory_order_relaxed);
@@ -66,7 +64,8 @@ void Inner::add_separator(std::size_t index, Bytes suffix) {
     char* at = base() + size - heap_bytes;
     store_le<std::uint16_t>(at, static_cast<std::uint16_t>(suffix.size()));
     std::copy(suffix.begin(), suffix.end(), at + 2);
-    slots()[index] = static_cast<std::uint16_t>(heap_bytes / 8);
+    if (suffix.size() % 2 != 0) at[2 + suffix.size()] = 0;
+    slots()[index] = heap_bytes;
     heads()[index] = load_be64_prefix(suffix);
 }
 
@@ -79,8 +78,7 @@ Inner* Inner::build(char* frame, std::size_t size, std::uint8_t level,
     const std::size_t n = entries.size();
     const std::size_t per_child = (needed - sizeof(PageHeader)) / n + 1;
     const std::size_t capacity =
-        std::min<std::size_t>(round_down(n + (size - needed) / std::max<std::size_t>(per_child, 26), 8),
-                              65528);
+        std::min<std::size_t>(round_down(n + (size - needed) / per_child, 8), 65528);
     const Bytes common = common_of(entries);
     Inner* page = format(frame, size, level, std::max(capacity, round_up(n, 8)), low, high, has_high,
                          common);
@@ -111,8 +109,9 @@ Inner* Inner::copy_with_split(char* frame, const Inner& source, std::size_t inde
     const std::size_t moved = n - at;
     std::memcpy(page->heads(), source.heads(), at * 8);
     std::memcpy(page->heads() + at + 1, source.heads() + at, moved * 8);
-    std::memcpy(page->slots(), source.slots(), at * 2);
-    std::memcpy(page->slots() + at + 1, source.slots() + at, moved * 2);
+    std::memcpy(page->slots(), source.slots(), at * sizeof(std::uint32_t));
+    std::memcpy(page->slots() + at + 1, source.slots() + at,
+                moved * sizeof(std::uint32_t));
     for (std::size_t i = 0; i < n; ++i) {
         const std::uint64_t word = source.child(i).load(std::memory_order_relaxed);
         new (&page->child(i < at ? i : i + 1)) ChildSlot(word);

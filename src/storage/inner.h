@@ -4,8 +4,10 @@
 // Layout behind the header (count = children, capacity = room in the arrays):
 //   heads     capacity x u64: first eight bytes of each separator behind the common prefix
 //   children  capacity x atomic u64
-//   slots     capacity x u16: distance of the separator from the page's end in units of 8 bytes
-//   heap      from the end: fences, common prefix, then separators {u16 size, bytes behind the prefix}
+//   slots     capacity x u32: distance of the separator from the page's end (few separators of 64 KiB
+//             outgrow 16 bits, whatever the unit)
+//   heap      from the end: fences, common prefix, then separators {u16 size, bytes behind the prefix,
+//             a zero if the size is odd}
 // Child i covers [separator i, separator i+1); child 0 begins at the page's lower fence, so entry 0
 // of heads and slots is unused.
 //
@@ -63,16 +65,18 @@ public:
     }
 
 private:
+    static constexpr std::size_t kArrayBytesPerChild = 20;  // head, child, slot
+
     std::uint64_t* heads() { return reinterpret_cast<std::uint64_t*>(base() + sizeof(PageHeader)); }
     ChildSlot* child_array() { return reinterpret_cast<ChildSlot*>(heads() + capacity); }
-    std::uint16_t* slots() { return reinterpret_cast<std::uint16_t*>(child_array() + capacity); }
-    const std::uint16_t* slots() const { return const_cast<Inner*>(this)->slots(); }
+    std::uint32_t* slots() { return reinterpret_cast<std::uint32_t*>(child_array() + capacity); }
+    const std::uint32_t* slots() const { return const_cast<Inner*>(this)->slots(); }
     Bytes separator_suffix(std::size_t index) const {
-        const char* at = end() - std::size_t{slots()[index]} * 8;
+        const char* at = end() - slots()[index];
         return {at + 2, load_le<std::uint16_t>(at)};
     }
     std::size_t free_bytes() const {
-        return size - sizeof(PageHeader) - std::size_t{18} * capacity - heap_bytes;
+        return size - sizeof(PageHeader) - kArrayBytesPerChild * capacity - heap_bytes;
     }
     void add_separator(std::size_t index, Bytes suffix);
     static Inner* format(char* frame, std::size_t size, std::uint8_t level, std::size_t capacity,

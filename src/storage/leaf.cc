@@ -1,5 +1,6 @@
 #include "storage/leaf.h"
 
+#include <algorithm>
 #include <cassert>
 #include <new>
 
@@ -25,7 +26,7 @@ Leaf* Leaf::format(char* frame, std::size_t size, std::size_t capacity, Bytes lo
     leaf->imaged_count = 0;
     leaf->disk = nullptr;
     leaf->carried = nullptr;
-    leaf->unused = 0;
+    leaf->emitted = 0;
     leaf->newest.store(0, std::memory_order_relaxed);
     leaf->latch.store(0, std::memory_order_relaxed);
     leaf->replaced.store(0, std::memory_order_relaxed);
@@ -35,6 +36,14 @@ Leaf* Leaf::format(char* frame, std::size_t size, std::size_t capacity, Bytes lo
     if (!high.empty()) std::memcpy(const_cast<char*>(leaf->high().data()), high.data(), high.size());
     leaf->count.store(0, std::memory_order_relaxed);
     return leaf;
+}
+
+std::size_t leaf_capacity(std::size_t frame_bytes, std::size_t count, std::size_t record_bytes) {
+    constexpr std::size_t kTypicalRecordBytes = 128;  // Assumed for an empty leaf.
+    constexpr std::size_t kCapacityMax = 65536 - 64;  // A 16-bit field.
+    const std::size_t average = count == 0 ? kTypicalRecordBytes : record_bytes / count;
+    const std::size_t wanted = std::max(count + 1, frame_bytes / (average + 3));
+    return std::min<std::size_t>(round_up(wanted, 64), kCapacityMax);
 }
 
 void encode_record(char* to, const RecordParts& parts) {
@@ -103,6 +112,20 @@ std::optional<Record> Leaf::find(Bytes suffix, std::uint8_t print, Sequence snap
         }
     }
     return std::nullopt;
+}
+
+void Leaf::prefetch_match(std::uint8_t print) const {
+    const std::size_t n = count.load(std::memory_order_acquire);
+    for (std::size_t block = n == 0 ? 0 : (n - 1) / 64 + 1; block-- > 0;) {
+        std::uint64_t mask = match_bytes64(prints() + block * 64, print);
+        if (n - block * 64 < 64) mask &= (std::uint64_t{1} << (n - block * 64)) - 1;
+        if (mask == 0) continue;
+        const std::size_t bit = 63 - static_cast<std::size_t>(std::countl_zero(mask));
+        const char* bytes = record(block * 64 + bit).bytes();
+        __builtin_prefetch(bytes);
+        __builtin_prefetch(bytes + 64);
+        return;
+    }
 }
 
 std::optional<Record> Leaf::find_out_of_order(Bytes suffix, std::uint8_t print, Sequence snapshot,

@@ -62,6 +62,9 @@ public:
     /// @param suffix  the key without the page's prefix.
     std::optional<Record> find(Bytes suffix, std::uint8_t print, Sequence snapshot) const;
 
+    /// Starts loading the record that `find` will look at first.
+    void prefetch_match(std::uint8_t print) const;
+
     const char* prints() const { return base() + sizeof(PageHeader); }
     const std::uint16_t* slots() const {
         return reinterpret_cast<const std::uint16_t*>(prints() + capacity);
@@ -76,6 +79,11 @@ private:
     std::optional<Record> find_out_of_order(Bytes suffix, std::uint8_t print, Sequence snapshot,
                                             std::size_t n) const;
 };
+
+/// Records that a leaf in a frame of `frame_bytes` should have slots for when it holds `count`
+/// records of `record_bytes` together: as many as fit at their average size, one more than there
+/// are at least, a multiple of 64 (a line of prints).
+std::size_t leaf_capacity(std::size_t frame_bytes, std::size_t count, std::size_t record_bytes);
 
 /// Writes a record at `to` (zero-padded to its size).
 void encode_record(char* to, const RecordParts& parts);

@@ -10,8 +10,6 @@ namespace {
 /// A leaf should hold about this many records before it splits; big records get bigger frames.
 constexpr std::size_t kRecordsPerLeafMin = 16;
 constexpr std::size_t kBaseFrameBytesMax = 64_KiB;
-/// Assumed for an empty page.
-constexpr std::size_t kTypicalRecordBytes = 128;
 
 std::size_t frame_class(std::size_t bytes) {
     std::size_t size = kFrameBytesMin;
@@ -20,6 +18,12 @@ std::size_t frame_class(std::size_t bytes) {
 }
 
 }  // namespace
+
+std::size_t leaf_capacity(std::size_t size, std::size_t n, std::size_t bytes) {
+    constexpr std::size_t kCapacityMax = 65472;  // The greatest multiple of 64 that u16 counts.
+    const std::size_t average = n == 0 ? kTypicalRecordBytes : bytes / n;
+    return std::min(round_up(std::max(n + 1, size / (average + 3)), 64), kCapacityMax);
+}
 
 Bytes shortest_separator(Bytes a, Bytes b) { return b.substr(0, common_prefix(a, b) + 1); }
 
@@ -84,12 +88,10 @@ void LeafMerge::retain_key(std::size_t begin, std::size_t end, const Retention& 
             dropped_large_.push_back(ordered_[i]);
         }
     }
-    if (kept_.size() > kept_before) {
-        const Record oldest = kept_.back();
-        if (oldest.tombstone() && oldest.sequence() <= retention.horizon) {
-            kept_.pop_back();
-            prints_.pop_back();
-        }
+    while (kept_.size() > kept_before && kept_.back().tombstone() &&
+           kept_.back().sequence() <= retention.horizon) {
+        kept_.pop_back();
+        prints_.pop_back();
     }
     if (kept_.size() > kept_before) superseded_kept_ += kept_.size() - kept_before - 1;
 }
@@ -114,18 +116,39 @@ void LeafMerge::collect(const Leaf& leaf, std::size_t n, const Retention& retent
                         bool keep_large) {
     order(leaf, n);
     retain(retention, keep_large);
-    newest_ = Sequence{};
-    has_large_ = false;
-    for (const Record& record : kept_) {
-        newest_ = std::max(newest_, record.sequence());
-        has_large_ = has_large_ || record.large();
+    // After the records: a writer may have gone on, and a greater number does no harm.
+    newest_ = Sequence{leaf.newest.load(std::memory_order_relaxed)};
+    has_large_ = std::any_of(kept_.begin(), kept_.end(), [](const Record& r) { return r.large(); });
+}
+
+void LeafMerge::visible(const Leaf& leaf, std::size_t n, Sequence snapshot,
+                        std::vector<Record>& into) {
+    into.clear();
+    for (std::size_t i = 0; i < n; ++i) __builtin_prefetch(leaf.record(i).bytes());
+    order(leaf, n);
+    bool decided = false;  // The key at hand has shown its version.
+    for (std::size_t i = 0; i < n; ++i) {
+        const bool same_key = i != 0 && ordered_prints_[i] == ordered_prints_[i - 1] &&
+                              ordered_[i].suffix() == ordered_[i - 1].suffix();
+        if (!same_key) decided = false;
+        if (decided || ordered_[i].sequence() > snapshot) continue;
+        decided = true;
+        if (!ordered_[i].tombstone()) into.push_back(ordered_[i]);
     }
 }
 
-std::size_t LeafMerge::bytes_of(std::size_t begin, std::size_t end) const {
+/// @param cut  leading bytes that the suffixes lose.
+std::size_t LeafMerge::bytes_of(std::size_t begin, std::size_t end, std::size_t cut) const {
     std::size_t bytes = 0;
-    for (std::size_t i = begin; i < end; ++i) bytes += kept_[i].size();
+    for (std::size_t i = begin; i < end; ++i) {
+        const Record& record = kept_[i];
+        bytes += Record::size_of(record.suffix_size() - cut, record.value_size(), record.expires());
+    }
     return bytes;
+}
+
+std::string LeafMerge::key_of(std::size_t index) const {
+    return prefix_ + std::string(kept_[index].suffix());
 }
 
 /// Chooses frame size and capacity for a planned leaf.
@@ -133,11 +156,10 @@ std::size_t LeafMerge::bytes_of(std::size_t begin, std::size_t end) const {
 bool LeafMerge::fit(LeafPlan& plan, std::size_t base_size, std::size_t incoming_bytes,
                     bool tight) const {
     const std::size_t n = plan.end - plan.begin;
-    const std::size_t bytes = bytes_of(plan.begin, plan.end);
-    const std::size_t average = n == 0 ? kTypicalRecordBytes : bytes / n;
+    const std::size_t prefix_size = plan.has_high ? common_prefix(plan.low, plan.high) : 0;
+    const std::size_t bytes = bytes_of(plan.begin, plan.end, prefix_size - prefix_.size());
     for (std::size_t size = base_size; size <= kFrameBytesMax; size *= 2) {
-        const std::size_t wanted = std::max(n + 1, size / (average + 3));
-        const std::size_t capacity = std::min<std::size_t>(round_up(wanted, 64), 65472);
+        const std::size_t capacity = leaf_capacity(size, n, bytes);
         const std::size_t used = Leaf::overhead(capacity, plan.low.size(), plan.high.size()) + bytes;
         const bool roomy = used + incoming_bytes <= size && used <= size - size / 4;
         if (n < capacity && (tight ? used <= size : roomy)) {
@@ -163,42 +185,72 @@ std::size_t LeafMerge::split_point() const {
     return best;
 }
 
-bool LeafMerge::plan(const Leaf& leaf, Bytes incoming_key, std::size_t incoming_bytes) {
-    plans_.clear();
-    LeafPlan whole{0, kept_.size(), std::string(leaf.low()), std::string(leaf.high()),
-                   leaf.has_high()};
-    const std::size_t bytes = bytes_of(0, kept_.size());
-    const std::size_t average = kept_.empty() ? kTypicalRecordBytes : bytes / kept_.size();
-    const std::size_t base =
-        frame_class(std::min(kBaseFrameBytesMax, kRecordsPerLeafMin * (average + 3)));
-    if (fit(whole, base, incoming_bytes, false) && whole.size == base) {
-        plans_.push_back(std::move(whole));
-        return true;
+/// Keys arrive one behind another: the left leaf takes all there is, and the right one what comes.
+/// Where the new fence makes the left leaf too large by a little, its last keys go right.
+bool LeafMerge::plan_full_left(const LeafPlan& whole, std::size_t base_size,
+                               std::size_t left_size_max, Bytes incoming_key,
+                               std::size_t incoming_bytes) {
+    constexpr int kKeysMovedMax = 4;
+    std::size_t end = kept_.size();
+    for (int moved = 0; moved <= kKeysMovedMax && end > 0; ++moved) {
+        LeafPlan left = whole, right = whole;
+        left.end = right.begin = end;
+        const std::string next = end == kept_.size() ? std::string(incoming_key) : key_of(end);
+        left.high = right.low = shortest_separator(key_of(end - 1), next);
+        left.has_high = true;
+        if (fit(left, base_size, 0, true) && left.size <= left_size_max &&
+            fit(right, base_size, incoming_bytes, false)) {
+            plans_.push_back(std::move(left));
+            plans_.push_back(std::move(right));
+            return true;
+        }
+        do {
+            --end;
+        } while (end > 0 && kept_[end - 1].suffix() == kept_[end].suffix());
     }
-    const std::string prefix(leaf.prefix());
+    return false;
+}
+
+bool LeafMerge::plan_halves(const LeafPlan& whole, std::size_t base_size, std::size_t middle,
+                            Bytes incoming_key, std::size_t incoming_bytes) {
     LeafPlan left = whole, right = whole;
-    std::string separator;
-    const bool one_behind_another =
-        ascending_ && leaf.sorted_count < ordered_.size() && !kept_.empty() &&
-        prefix + std::string(kept_.back().suffix()) < incoming_key;
-    if (one_behind_another) {
-        left.end = right.begin = kept_.size();
-        separator = shortest_separator(prefix + std::string(kept_.back().suffix()), incoming_key);
-    } else if (const std::size_t middle = split_point(); middle != 0) {
-        left.end = right.begin = middle;
-        separator = shortest_separator(prefix + std::string(kept_[middle - 1].suffix()),
-                                       prefix + std::string(kept_[middle].suffix()));
-    } else {
-        if (!fit(whole, base, incoming_bytes, false)) return false;
-        plans_.push_back(std::move(whole));
-        return true;
-    }
-    left.high = right.low = separator;
+    left.end = right.begin = middle;
+    left.high = right.low = shortest_separator(key_of(middle - 1), key_of(middle));
     left.has_high = true;
-    const bool fits = fit(left, base, one_behind_another ? 0 : incoming_bytes, one_behind_another) &&
-                      fit(right, base, incoming_bytes, false);
+    const bool anywhere = incoming_key.empty();
+    const bool goes_left = incoming_key < Bytes(left.high);
+    const bool fits = fit(left, base_size, anywhere || goes_left ? incoming_bytes : 0, false) &&
+                      fit(right, base_size, anywhere || !goes_left ? incoming_bytes : 0, false);
     plans_.push_back(std::move(left));
     plans_.push_back(std::move(right));
+    return fits;
+}
+
+bool LeafMerge::plan(const Leaf& leaf, Bytes incoming_key, std::size_t incoming_bytes) {
+    plans_.clear();
+    prefix_ = leaf.prefix();
+    LeafPlan whole{0, kept_.size(), std::string(leaf.low()), std::string(leaf.high()),
+                   leaf.has_high()};
+    const std::size_t average = kept_.empty() ? 0 : bytes_of(0, kept_.size()) / kept_.size();
+    const std::size_t base =
+        frame_class(std::min(kBaseFrameBytesMax, kRecordsPerLeafMin * (average + 3)));
+    const bool fits = fit(whole, base, incoming_bytes, false);
+    if (fits && whole.size == base) {
+        plans_.push_back(std::move(whole));
+        return true;
+    }
+    const bool one_behind_another = ascending_ && leaf.sorted_count < ordered_.size() &&
+                                    !kept_.empty() && key_of(kept_.size() - 1) < incoming_key;
+    if (one_behind_another) {
+        const std::size_t left_size_max = kept_.size() < kRecordsPerLeafMin
+                                              ? std::size_t{kFrameBytesMax}
+                                              : std::max<std::size_t>(base, leaf.size);
+        if (plan_full_left(whole, base, left_size_max, incoming_key, incoming_bytes)) return true;
+    }
+    if (const std::size_t middle = split_point(); middle != 0) {
+        return plan_halves(whole, base, middle, incoming_key, incoming_bytes);
+    }
+    if (fits) plans_.push_back(std::move(whole));
     return fits;
 }
 
@@ -206,7 +258,6 @@ bool LeafMerge::plan(const Leaf& leaf, Bytes incoming_key, std::size_t incoming_
 void LeafMerge::fill(Leaf* leaf, const Leaf& source, std::size_t begin, std::size_t end) const {
     assert(leaf->prefix_size >= source.prefix_size);
     const std::size_t cut = leaf->prefix_size - source.prefix_size;
-    std::uint64_t newest = 0;
     for (std::size_t i = begin; i < end; ++i) {
         const Record record = kept_[i];
         char* to;
@@ -224,9 +275,8 @@ void LeafMerge::fill(Leaf* leaf, const Leaf& source, std::size_t begin, std::siz
         }
         leaf->slots()[i - begin] = static_cast<std::uint16_t>(leaf->heap_bytes / 8);
         leaf->set_print(i - begin, prints_[i]);
-        newest = std::max(newest, to_number(record.sequence()));
     }
-    leaf->newest.store(newest, std::memory_order_relaxed);
+    leaf->newest.store(to_number(newest_), std::memory_order_relaxed);
     leaf->sorted_count = static_cast<std::uint16_t>(end - begin);
     leaf->count.store(static_cast<std::uint16_t>(end - begin), std::memory_order_release);
 }

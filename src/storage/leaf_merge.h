@@ -4,6 +4,10 @@
 // Which versions stay (docs/architecture.md, "Versions"): every one above the horizon, the newest at
 // or below the horizon, and the newest at or below each registered snapshot. A tombstone at or below
 // the horizon with nothing kept below it goes too. An older horizon is always safe: it keeps more.
+// What went still counts in `newest`: a page that forgot a tombstone needs the log up to it, or
+// recovery could show a state without a key that the log's end still has.
+//
+// Precondition: the records of one key have distinct sequences (a batch has one operation a key).
 //
 // Thread safety: an object is one thread's scratch memory; the leaf may be appended to meanwhile,
 // because only its first `n` records, with n read once, are looked at.
@@ -40,17 +44,23 @@ public:
     /// @param keep_large  keep every record that refers to a large value (images do: checkpoint.h).
     void collect(const Leaf& leaf, std::size_t n, const Retention& retention, bool keep_large);
 
+    /// What a reader at `snapshot` sees of records [0, n), in key order: one version a key, no
+    /// tombstones.
+    void visible(const Leaf& leaf, std::size_t n, Sequence snapshot, std::vector<Record>& into);
+
     std::span<const Record> kept() const { return kept_; }
     /// Records dropped by `collect` that referred to large values.
     std::span<const Record> dropped_large() const { return dropped_large_; }
     /// Older versions that the retention made us keep: a newer horizon may free them.
     std::size_t superseded_kept() const { return superseded_kept_; }
+    /// Of all that the leaf has seen, what was dropped included; never below a kept record's.
     Sequence newest() const { return newest_; }
     bool has_large() const { return has_large_; }
 
     /// Lays the kept records out for a page that must take `incoming_key` with a record of
     /// `incoming_bytes` next: one leaf, or two split at half their bytes, or, when keys arrive in
-    /// ascending order, a full one and an empty one.
+    /// ascending order, a full one and an (almost) empty one.
+    /// @param incoming_key  empty when it is not known: then either leaf takes the record.
     /// @return false when one key's kept versions do not fit the largest frame.
     bool plan(const Leaf& leaf, Bytes incoming_key, std::size_t incoming_bytes);
     std::span<const LeafPlan> plans() const { return plans_; }
@@ -72,8 +82,13 @@ private:
     void retain(const Retention& retention, bool keep_large);
     void retain_key(std::size_t begin, std::size_t end, const Retention& retention, bool keep_large);
     bool fit(LeafPlan& plan, std::size_t base_size, std::size_t incoming_bytes, bool tight) const;
-    std::size_t bytes_of(std::size_t begin, std::size_t end) const;
+    bool plan_full_left(const LeafPlan& whole, std::size_t base_size, std::size_t left_size_max,
+                        Bytes incoming_key, std::size_t incoming_bytes);
+    bool plan_halves(const LeafPlan& whole, std::size_t base_size, std::size_t middle,
+                     Bytes incoming_key, std::size_t incoming_bytes);
+    std::size_t bytes_of(std::size_t begin, std::size_t end, std::size_t cut = 0) const;
     std::size_t split_point() const;
+    std::string key_of(std::size_t index) const;
     void fill(Leaf* leaf, const Leaf& source, std::size_t begin, std::size_t end) const;
 
     std::vector<Entry> tail_;
@@ -83,11 +98,16 @@ private:
     std::vector<std::uint8_t> prints_;
     std::vector<Record> dropped_large_;
     std::vector<LeafPlan> plans_;
+    std::string prefix_;  ///< of the leaf that `plan` looks at
     std::size_t superseded_kept_ = 0;
     Sequence newest_{};
     bool has_large_ = false;
     bool ascending_ = false;
 };
+
+/// Records that a leaf of `size` bytes should have room for, when its `n` records take `bytes`: a
+/// multiple of 64 above n, so that prints are compared in whole lines.
+std::size_t leaf_capacity(std::size_t size, std::size_t n, std::size_t bytes);
 
 /// The shortest key k with a < k <= b. Precondition: a < b.
 Bytes shortest_separator(Bytes a, Bytes b);

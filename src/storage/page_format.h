@@ -61,7 +61,7 @@ struct PageHeader {
     std::uint16_t low_size;
     std::uint16_t high_size;
     std::uint32_t heap_bytes;             ///< used from the end; only the latch holder reads or writes it
-    std::atomic<std::uint64_t> newest;    ///< greatest sequence in the page
+    std::atomic<std::uint64_t> newest;    ///< no record that is or was in the page is newer
 
     // In memory only.
     std::atomic<std::uint32_t> latch;     ///< see latch.h
@@ -70,7 +70,8 @@ struct PageHeader {
     std::uint16_t imaged_count;  ///< records in `disk`'s image; under the parent's latch
     Descriptor* disk;            ///< newest image of this page, or null; under the parent's latch
     Descriptor* carried;         ///< images this page's successor image supersedes; likewise
-    std::uint64_t unused;
+    std::uint64_t emitted;       ///< lowest inner pages (and a root leaf): the checkpoint attempt that
+                                 ///< last wrote them; under their own latch (the root's: root latch)
 
     bool has_high() const { return (flags & kHasHigh) != 0; }
     char* base() { return reinterpret_cast<char*>(this); }
@@ -91,11 +92,9 @@ struct PageHeader {
 static_assert(sizeof(PageHeader) == 64);
 
 /// Flags of a record.
-enum RecordFlag : std::uint8_t {
-    kTombstone = 1,
-    kLarge = 2,    ///< the value field is a LargeReference
-    kExpires = 4,  ///< eight bytes of wall-clock milliseconds stand before the key
-};
+inline constexpr std::uint8_t kTombstone = 1;
+inline constexpr std::uint8_t kLarge = 2;    ///< the value field is a LargeReference
+inline constexpr std::uint8_t kExpires = 4;  ///< wall-clock milliseconds, u64, stand before the key
 
 /// The value field of a kLarge record. `memory` is a LargeValue* in a frame and zero on disk.
 struct LargeReference {

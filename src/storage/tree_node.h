@@ -45,6 +45,7 @@ struct PageRef {
 struct Descriptor {
     PageRef ref;
     Descriptor* next = nullptr;  ///< in a `carried` chain; under the parent's latch
+    std::uint64_t emitted = 0;   ///< checkpoint attempt that last passed it; under the parent's latch
 };
 
 /// A value above kInlineValueBytesMax, shared by the records (of one leaf and its successors) that

@@ -59,6 +59,11 @@ std::uint64_t Versions::slot_epoch(Slot& slot) const {
     return slot.epoch.fetch_add(0, std::memory_order_seq_cst);
 }
 
+std::size_t Versions::used_slots() const {
+    if (os::process_barrier_available()) return slots_used_.load(std::memory_order_acquire);
+    return slots_used_.fetch_add(0, std::memory_order_seq_cst);
+}
+
 void Versions::add_snapshot(Sequence sequence) {
     os::MutexLock lock(snapshot_mutex_);
     ++snapshots_[sequence];

@@ -107,7 +107,7 @@ private:
     };
 
     std::uint64_t slot_epoch(Slot& slot) const;
-    std::size_t used_slots() const { return slots_used_.load(std::memory_order_acquire); }
+    std::size_t used_slots() const;
     static void free_all(const std::vector<Retired>& ready);
 
     alignas(64) std::atomic<std::uint64_t> visible_{0};
@@ -115,7 +115,7 @@ private:
     alignas(64) std::atomic<std::uint64_t> horizon_{0};
     std::unique_ptr<Slot[]> slots_;
     std::size_t slots_max_;
-    std::atomic<std::size_t> slots_used_{0};  ///< slots ever taken: the others need no look
+    mutable std::atomic<std::size_t> slots_used_{0};  ///< slots ever taken: the others need no look
 
     mutable os::Mutex snapshot_mutex_;
     std::map<Sequence, std::size_t> snapshots_ GUARDED_BY(snapshot_mutex_);

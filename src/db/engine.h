@@ -1,0 +1,209 @@
+// The engine: keyspaces over one log and one data file. The public classes are handles on it.
+//
+// A commit (engine_commit.cc): (0) reduce the batch to one operation a key, sorted; (1) check limits,
+// make the leaves resident, reserve memory and log space: the only step that may refuse; (2) take the
+// next sequence and append to the log; (3) apply; (4) publish the sequence as visible; (5) outside
+// the commit mutex, wait for the durability level. Steps 1-4 run under `commit_mutex_`: one writer at
+// a time. After step 2 only I/O can fail, and that poisons the handle.
+//
+// Locks, in the order in which they are taken:
+//   checkpoint_mutex_  one checkpoint (or verification) at a time; held during I/O
+//   commit_mutex_      the writer's; guards the map of keyspaces too; held during no sync
+//   state_mutex_       poison, background wake-ups; leaf lock
+// Page latches are taken under commit_mutex_, by the walker, and by readers that install a page;
+// nobody who holds a latch takes a mutex of the engine.
+//
+// Readers take none of these: see storage/versions.h and storage/tree.h. They look a keyspace up by
+// the pointer in its handle, which lives as long as the engine.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fulgur/database.h>
+
+#include "base/thread_annotations.h"
+#include "db/commit_record.h"
+#include "db/engine_options.h"
+#include "os/arena.h"
+#include "os/mutex.h"
+#include "os/thread.h"
+#include "storage/checkpoint.h"
+#include "storage/log_reader.h"
+#include "storage/log_writer.h"
+#include "storage/space.h"
+#include "storage/tree.h"
+#include "storage/tree_cursor.h"
+#include "storage/versions.h"
+
+namespace fulgur::db {
+
+/// A keyspace's record; lives as long as the engine. `tree` and the id never change; what the walker
+/// needs is guarded by the checkpoint mutex.
+struct KeyspaceState {
+    std::uint32_t id = 0;
+    std::string name;
+    std::unique_ptr<storage::Tree> tree;
+    /// Sequence of the drop, or the greatest number. Stored before the drop is visible.
+    std::atomic<std::uint64_t> dropped_at{~std::uint64_t{0}};
+    storage::KeyspaceMeta meta;
+    std::uint64_t signature = 0;
+    bool released = false;
+
+    bool dropped() const { return dropped_at.load(std::memory_order_acquire) != ~std::uint64_t{0}; }
+    /// Whether a reader at `sequence` may look.
+    bool visible_at(Sequence sequence) const {
+        return static_cast<std::uint64_t>(sequence) < dropped_at.load(std::memory_order_acquire);
+    }
+};
+
+/// One operation on its way into a commit.
+struct CommitOperation {
+    KeyspaceState* keyspace = nullptr;
+    Bytes key;
+    Bytes value;
+    bool erase = false;
+    std::uint64_t head = 0;
+    std::size_t order = 0;
+};
+
+class Engine {
+public:
+    static Result<std::shared_ptr<Engine>> open(EngineOptions options);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    Result<void> close();
+    /// kInvalid after close.
+    Result<void> check_open() const;
+
+    // Keyspaces.
+    Result<KeyspaceState*> create_keyspace(std::string_view name);
+    KeyspaceState* find_keyspace(std::string_view name);
+    std::vector<std::string> keyspace_names();
+    Result<void> drop_keyspace(std::string_view name);
+
+    // Commits.
+    Result<Sequence> commit(const WriteBatch& batch, Durability durability);
+    Result<Sequence> commit_one(KeyspaceState& keyspace, Bytes key, Bytes value, bool erase,
+                                Durability durability);
+    Result<void> sync();
+
+    // Readers.
+    storage::Versions& versions() { return versions_; }
+    Result<std::optional<storage::Record>> find(KeyspaceState& keyspace, Bytes key, Sequence at);
+    /// The bytes of a found record; a large value is loaded.
+    Result<Bytes> value_of(KeyspaceState& keyspace, const storage::Record& record);
+    Result<std::size_t> read_part(const storage::Record& record, std::uint64_t offset,
+                                  std::span<char> into);
+
+    Result<void> checkpoint();
+    /// What background threads do, once: the log's ticks, and a checkpoint when one is due.
+    void tick();
+    Stats stats();
+    Result<Database::VerifyReport> verify(
+        const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+    const EngineOptions& options() const { return options_; }
+
+private:
+    using SortedOperations = std::vector<CommitOperation>;
+    /// A commit's values above the inline limit.
+    struct LargeValues {
+        std::vector<std::unique_ptr<storage::LargeValue>> values;
+        std::vector<char> references;  ///< encoded LargeReferences, 32 bytes each
+        std::vector<std::size_t> operations;
+    };
+
+    explicit Engine(EngineOptions options);
+
+    // Opening (engine_open.cc).
+    Result<void> prepare_directory();
+    Result<void> create_data_file();
+    Result<void> open_data_file();
+    Result<void> load_catalog();
+    Result<void> recover();
+    Result<void> take_logged_extents(Bytes body);
+    Result<void> replay(Sequence sequence, Bytes body);
+    Result<void> replay_group(KeyspaceState& keyspace, std::vector<LoggedOperation>& group,
+                              Sequence sequence);
+    Result<void> replay_keyspace_operation(const LoggedOperation& operation, Sequence sequence);
+    void start_background();
+    void stop_background();
+    std::string file_path(const char* name) const { return options_.path + "/" + name; }
+    KeyspaceState* add_keyspace(std::uint32_t id, std::string name) REQUIRES(commit_mutex_);
+
+    // Committing (engine_commit.cc).
+    Result<Sequence> commit_sorted(SortedOperations& operations, Durability durability);
+    Result<void> make_large(const SortedOperations& operations, LargeValues& large);
+    Result<void> write_direct(storage::LargeValue& value, Bytes bytes);
+    void drop_large(LargeValues& large);
+    void encode(const SortedOperations& operations, const LargeValues& large,
+                std::vector<char>& body) const;
+    Result<void> reserve(std::vector<storage::TreeOperation>& tree_operations,
+                         const SortedOperations& operations, std::size_t body_bytes)
+        REQUIRES(commit_mutex_);
+    Result<storage::LogTicket> append(Bytes body, std::uint32_t crc) REQUIRES(commit_mutex_);
+    Result<storage::LogTicket> commit_keyspace_change(LogOperation type, KeyspaceState* dropped,
+                                                      std::string_view name)
+        REQUIRES(commit_mutex_);
+    Result<void> wait_for_log_room();
+    Error over_budget();
+
+    // Checkpoints (engine_checkpoint.cc).
+    Result<void> checkpoint_locked() REQUIRES(checkpoint_mutex_);
+    storage::Checkpointer::Job begin_checkpoint();
+    void finish_dropped();
+    void poison(const Error& cause);
+    Result<void> check_writable() const;
+    bool checkpoint_due() const;
+    void run_log_ticks();
+    void run_checkpoints();
+
+    EngineOptions options_;
+    std::unique_ptr<os::DirectoryLock> lock_;
+    os::Arena arena_;
+    storage::FramePool frames_;
+    storage::Versions versions_;
+    std::unique_ptr<storage::DataFile> data_;
+    storage::SpaceManager space_;
+    storage::CheckpointClock clock_;
+    storage::TreeCounters counters_;
+    std::optional<storage::TreeContext> context_;
+    storage::Superblock superblock_;  ///< as recovery found it
+    /// Recovery only: places of logged values that were taken out of free space.
+    std::map<std::uint64_t, std::uint64_t> taken_;
+    std::unique_ptr<storage::Checkpointer> checkpointer_;
+    std::unique_ptr<storage::Log> log_;
+
+    os::Mutex checkpoint_mutex_;
+    os::Mutex commit_mutex_;
+    std::map<std::uint32_t, std::unique_ptr<KeyspaceState>> keyspaces_ GUARDED_BY(commit_mutex_);
+    std::uint32_t next_keyspace_id_ GUARDED_BY(commit_mutex_) = 1;
+    Sequence last_ GUARDED_BY(commit_mutex_){};
+    storage::Versions::Slot* writer_slot_ = nullptr;
+    std::atomic<std::uint64_t> log_bytes_since_checkpoint_{0};
+    std::atomic<std::uint64_t> commits_{0};
+    std::atomic<std::uint64_t> checkpoints_{0};
+    std::atomic<std::uint64_t> checkpoint_failures_{0};
+    std::atomic<std::uint64_t> checkpointed_{0};
+    std::atomic<bool> closed_{false};
+
+    mutable os::Mutex state_mutex_;
+    std::optional<Error> poison_ GUARDED_BY(state_mutex_);
+    std::optional<Error> checkpoint_error_ GUARDED_BY(state_mutex_);
+    std::atomic<bool> poisoned_{false};
+    bool stopping_ GUARDED_BY(state_mutex_) = false;
+    bool log_woken_ GUARDED_BY(state_mutex_) = false;
+    os::ConditionVariable log_wake_;
+    os::ConditionVariable checkpoint_wake_;
+    os::ConditionVariable checkpoint_done_;
+    os::Thread log_thread_;
+    os::Thread checkpoint_thread_;
+};
+
+}  // namespace fulgur::db

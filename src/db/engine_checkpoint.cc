@@ -1,0 +1,220 @@
+// Checkpoints, poisoning, background work, statistics, closing.
+#include <algorithm>
+
+#include "db/engine.h"
+
+namespace fulgur::db {
+
+using storage::CheckpointTree;
+using storage::to_number;
+
+Result<void> Engine::check_open() const {
+    if (closed_.load(std::memory_order_acquire)) {
+        return Error(ErrorCode::kInvalid, "the database is closed");
+    }
+    return {};
+}
+
+Result<void> Engine::check_writable() const {
+    if (log_->stopped()) return log_->stop_error();
+    if (!poisoned_.load(std::memory_order_acquire)) return {};
+    os::MutexLock lock(state_mutex_);
+    return *poison_;
+}
+
+void Engine::poison(const Error& cause) {
+    os::MutexLock lock(state_mutex_);
+    if (poison_) return;
+    poison_ = Error(ErrorCode::kPoisoned,
+                    "an earlier write failed; close the database and open it again");
+    poison_->at(cause.where(), cause.offset()).os(cause.os_error());
+    poisoned_.store(true, std::memory_order_release);
+}
+
+Result<void> Engine::checkpoint() {
+    if (Result<void> open = check_open(); !open) return open;
+    os::MutexLock lock(checkpoint_mutex_);
+    return checkpoint_locked();
+}
+
+Result<void> Engine::checkpoint_locked() {
+    if (Result<void> writable = check_writable(); !writable) return writable;
+    const std::uint64_t log_bytes = log_bytes_since_checkpoint_.load(std::memory_order_relaxed);
+    Result<void> done = checkpointer_->run([this] { return begin_checkpoint(); });
+    if (done) {
+        checkpoints_.fetch_add(1, std::memory_order_relaxed);
+        checkpointed_.store(to_number(checkpointer_->superblock().replay), std::memory_order_relaxed);
+        log_bytes_since_checkpoint_.fetch_sub(log_bytes, std::memory_order_relaxed);
+        finish_dropped();
+        done = log_->recycle(checkpointer_->recyclable());
+    } else {
+        checkpoint_failures_.fetch_add(1, std::memory_order_relaxed);
+        if (checkpointer_->write_failed()) poison(done.error());
+    }
+    os::MutexLock state(state_mutex_);
+    checkpoint_error_ = done ? std::nullopt : std::optional<Error>(done.error());
+    checkpoint_done_.notify_all();
+    return done;
+}
+
+storage::Checkpointer::Job Engine::begin_checkpoint() {
+    storage::Checkpointer::Job job;
+    // A drop that every reader is past can be carried out.
+    const Sequence horizon = versions_.refresh_horizon();
+    std::vector<Sequence> snapshots;
+    versions_.snapshots(snapshots);
+    const std::uint64_t oldest =
+        snapshots.empty() ? to_number(horizon) : std::min(to_number(horizon), to_number(snapshots[0]));
+    os::MutexLock lock(commit_mutex_);
+    job.replay = versions_.visible();
+    job.next_keyspace_id = next_keyspace_id_;
+    job.sync_log = [this] { return log_->sync_all(); };
+    for (auto& [id, state] : keyspaces_) {
+        if (state->tree == nullptr) continue;
+        const CheckpointTree target{state->tree.get(), &state->meta, &state->signature, &state->released};
+        const std::uint64_t dropped_at = state->dropped_at.load(std::memory_order_acquire);
+        if (state->released || (state->dropped() && dropped_at <= oldest)) {
+            job.dropped.push_back(target);
+        } else {
+            state->meta.flags = state->dropped() ? storage::KeyspaceMeta::kDropped : std::uint8_t{0};
+            job.trees.push_back(target);
+        }
+    }
+    return job;
+}
+
+/// Lets go of the memory of trees that the published checkpoint left out.
+void Engine::finish_dropped() {
+    os::MutexLock lock(commit_mutex_);
+    for (auto& [id, state] : keyspaces_) {
+        if (!state->released || state->tree == nullptr) continue;
+        versions_.retire(
+            state->tree.release(), 0,
+            [](void*, void* tree, std::size_t) { delete static_cast<storage::Tree*>(tree); }, nullptr);
+    }
+}
+
+bool Engine::checkpoint_due() const {
+    return log_bytes_since_checkpoint_.load(std::memory_order_relaxed) >=
+           options_.user.log_bytes_target / 2;
+}
+
+/// At twice its target the log must be cut before it may grow.
+Result<void> Engine::wait_for_log_room() {
+    const std::uint64_t most = 2 * options_.user.log_bytes_target;
+    while (log_bytes_since_checkpoint_.load(std::memory_order_relaxed) >= most) {
+        if (!options_.background) {
+            os::MutexLock lock(checkpoint_mutex_);
+            return checkpoint_locked();
+        }
+        os::MutexLock lock(state_mutex_);
+        if (stopping_) return Error(ErrorCode::kInvalid, "the database is closed");
+        if (checkpoint_error_) return *checkpoint_error_;
+        if (poison_) return *poison_;
+        checkpoint_wake_.notify_one();
+        checkpoint_done_.wait_for_ms(state_mutex_, 100);
+    }
+    return {};
+}
+
+void Engine::tick() {
+    log_->tick();
+    if (!checkpoint_due()) return;
+    // A failure is kept and shown by stats and, at the log's limit, by commits.
+    if (Result<void> done = checkpoint(); !done) return;
+}
+
+void Engine::run_log_ticks() {
+    for (;;) {
+        const std::uint32_t next_ms = log_->tick();
+        os::MutexLock lock(state_mutex_);
+        if (stopping_) return;
+        if (!log_woken_) log_wake_.wait_for_ms(state_mutex_, next_ms);
+        log_woken_ = false;
+    }
+}
+
+void Engine::run_checkpoints() {
+    constexpr std::uint64_t kRetryMs = 1000;  // After a full disk.
+    for (;;) {
+        {
+            os::MutexLock lock(state_mutex_);
+            if (stopping_) return;
+            if (!checkpoint_due() || checkpoint_error_ || poison_) {
+                checkpoint_wake_.wait_for_ms(state_mutex_, kRetryMs);
+            }
+            if (stopping_) return;
+            if (!checkpoint_due() || poison_) continue;
+        }
+        os::MutexLock lock(checkpoint_mutex_);
+        if (Result<void> done = checkpoint_locked(); !done) continue;  // Kept in checkpoint_error_.
+    }
+}
+
+Result<void> Engine::sync() {
+    if (Result<void> open = check_open(); !open) return open;
+    return log_->sync_all();
+}
+
+Result<void> Engine::close() {
+    {
+        os::MutexLock lock(commit_mutex_);
+        if (closed_.exchange(true, std::memory_order_acq_rel)) {
+            return Error(ErrorCode::kInvalid, "the database is closed");
+        }
+    }
+    stop_background();
+    os::MutexLock lock(checkpoint_mutex_);
+    Result<void> result = check_writable();
+    if (result) result = log_->sync_all();
+    const bool behind = versions_.visible() != checkpointer_->superblock().replay;
+    if (result && options_.user.checkpoint_on_close && behind) {
+        // A full disk costs the next open some replay, nothing else.
+        Result<void> done = checkpoint_locked();
+        if (!done && done.error().code() != ErrorCode::kNoSpace) result = done;
+    }
+    if (result) result = log_->close();
+    lock_.reset();
+    return result;
+}
+
+Stats Engine::stats() {
+    Stats stats;
+    stats.path = options_.path;
+    stats.format_version = storage::Superblock::kFormatVersion;
+    stats.visible = versions_.visible();
+    stats.durable = log_->durable_sequence();
+    stats.checkpointed = Sequence{checkpointed_.load(std::memory_order_relaxed)};
+    stats.poisoned = poisoned_.load(std::memory_order_acquire) || log_->poisoned();
+    stats.commits = commits_.load(std::memory_order_relaxed);
+    const storage::LogStats log = log_->stats();
+    stats.log_bytes_live = log.live_bytes;
+    stats.log_bytes_written = log.bytes_written;
+    stats.log_syncs = log.syncs;
+    stats.log_segments = log.live_segments;
+    stats.memory_budget = frames_.budget();
+    stats.memory_used = frames_.used();
+    stats.memory_retired = versions_.retired_bytes();
+    const storage::SpaceManager::Stats space = space_.stats();
+    stats.data_file_bytes = space_.file_sectors() * storage::kSectorBytes;
+    stats.data_used_bytes = space.used_sectors * storage::kSectorBytes;
+    stats.data_free_bytes = space.free_sectors * storage::kSectorBytes;
+    stats.data_pending_bytes = space.pending_sectors * storage::kSectorBytes;
+    stats.checkpoints = checkpoints_.load(std::memory_order_relaxed);
+    stats.checkpoint_failures = checkpoint_failures_.load(std::memory_order_relaxed);
+    stats.pages_written = checkpointer_->pages_written();
+    stats.pages_read = counters_.pages_read.load(std::memory_order_relaxed);
+    stats.consolidations = counters_.consolidations.load(std::memory_order_relaxed);
+    stats.splits = counters_.splits.load(std::memory_order_relaxed);
+    const storage::Versions::Readers readers = versions_.readers();
+    stats.readers = readers.count;
+    stats.oldest_reader = readers.oldest;
+    stats.snapshots = versions_.snapshot_count();
+    os::MutexLock lock(commit_mutex_);
+    for (auto& [id, state] : keyspaces_) {
+        if (!state->dropped()) stats.keyspaces.push_back({state->name, id, state->tree->height()});
+    }
+    return stats;
+}
+
+}  // namespace fulgur::db

@@ -1,0 +1,368 @@
+// Commits, and the creation and dropping of keyspaces.
+#include <algorithm>
+#include <cassert>
+
+#include "base/crc32c.h"
+#include "base/hash.h"
+#include "db/engine.h"
+
+namespace fulgur::db {
+
+namespace {
+
+using storage::LargeReference;
+using storage::LargeValue;
+using storage::TreeOperation;
+
+/// Values above this are written to the data file before the commit; the log names their place.
+constexpr std::uint64_t kLoggedValueBytesMax = 256_KiB;
+/// What one operation counts besides its key and value.
+constexpr std::uint64_t kOperationBytes = 16;
+
+/// Sorts by keyspace and key, and keeps the last operation of each key.
+void reduce(std::vector<CommitOperation>& operations) {
+    const auto before = [](const CommitOperation& a, const CommitOperation& b) {
+        if (a.keyspace != b.keyspace) return a.keyspace->id < b.keyspace->id;
+        if (a.head != b.head) return a.head < b.head;
+        if (const int c = a.key.compare(b.key); c != 0) return c < 0;
+        return a.order < b.order;
+    };
+    if (!std::is_sorted(operations.begin(), operations.end(), before)) {
+        std::sort(operations.begin(), operations.end(), before);
+    }
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < operations.size(); ++i) {
+        const bool last = i + 1 == operations.size() ||
+                          operations[i].keyspace != operations[i + 1].keyspace ||
+                          operations[i].key != operations[i + 1].key;
+        if (last) operations[kept++] = operations[i];
+    }
+    operations.resize(kept);
+}
+
+Error limit(const char* what) { return Error(ErrorCode::kLimit, what); }
+
+}  // namespace
+
+Result<Sequence> Engine::commit(const WriteBatch& batch, Durability durability) {
+    if (Result<void> open = check_open(); !open) return open.error();
+    if (batch.empty()) return versions_.visible();
+    if (batch.mixed() || batch.database() != this) {
+        return Error(ErrorCode::kInvalid, "the batch holds keyspaces of another database");
+    }
+    if (batch.byte_size() > std::min(kBatchBytesMax, frames_.budget() / 4)) {
+        return limit("the batch is over its limit, 64 MiB or a quarter of the memory budget");
+    }
+    thread_local std::vector<CommitOperation> operations;
+    operations.clear();
+    {
+        os::MutexLock lock(commit_mutex_);
+        KeyspaceState* state = nullptr;
+        for (const WriteBatch::Operation& op : batch.operations()) {
+            if (op.oversized) return limit("a key is over 65,535 bytes or a value over 4 GiB - 1");
+            if (state == nullptr || state->id != op.keyspace_id) {
+                state = keyspaces_.at(op.keyspace_id).get();
+            }
+            operations.push_back({state, batch.key(op), batch.value(op), op.erase, op.key_head,
+                                  operations.size()});
+        }
+    }
+    reduce(operations);
+    return commit_sorted(operations, durability);
+}
+
+Result<Sequence> Engine::commit_one(KeyspaceState& keyspace, Bytes key, Bytes value, bool erase,
+                                    Durability durability) {
+    if (Result<void> open = check_open(); !open) return open.error();
+    if (key.size() > kKeyBytesMax) return limit("the key is over 65,535 bytes");
+    if (value.size() > kValueBytesMax) return limit("the value is over 4 GiB - 1");
+    thread_local std::vector<CommitOperation> operations;
+    operations.assign(1, {&keyspace, key, value, erase, 0, 0});
+    return commit_sorted(operations, durability);
+}
+
+Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability durability) {
+    if (Result<void> writable = check_writable(); !writable) return writable.error();
+    if (Result<void> room = wait_for_log_room(); !room) return room.error();
+    LargeValues large;
+    if (Result<void> made = make_large(operations, large); !made) {
+        drop_large(large);
+        return made.error();
+    }
+    thread_local std::vector<char> body;
+    body.clear();
+    encode(operations, large, body);
+    const Bytes bytes(body.data(), body.size());
+    const std::uint32_t crc = crc32c(bytes);
+
+    thread_local std::vector<TreeOperation> tree_operations;
+    tree_operations.resize(operations.size());
+    std::size_t next_large = 0;
+    for (std::size_t i = 0; i < operations.size(); ++i) {
+        const CommitOperation& from = operations[i];
+        TreeOperation& to = tree_operations[i];
+        to = {from.key, from.value, 0, from.erase ? storage::kTombstone : std::uint8_t{0}, nullptr};
+        if (next_large < large.operations.size() && large.operations[next_large] == i) {
+            to.value = {large.references.data() + next_large++ * sizeof(LargeReference),
+                        sizeof(LargeReference)};
+            to.flags = storage::kLarge;
+        }
+    }
+
+    Sequence sequence{};
+    storage::LogTicket ticket;
+    {
+        os::MutexLock lock(commit_mutex_);
+        versions_.pin(*writer_slot_);
+        Result<void> reserved = reserve(tree_operations, operations, body.size());
+        Result<storage::LogTicket> appended =
+            reserved ? append(bytes, crc) : Result<storage::LogTicket>(reserved.error());
+        if (!appended) {
+            versions_.unpin(*writer_slot_);
+            lock.unlock();
+            drop_large(large);
+            return appended.error();
+        }
+        ticket = *appended;
+        sequence = last_;
+        os::yield_point("before apply");
+        for (std::size_t begin = 0; begin < operations.size();) {
+            std::size_t end = begin;
+            while (end < operations.size() && operations[end].keyspace == operations[begin].keyspace) {
+                ++end;
+            }
+            operations[begin].keyspace->tree->apply(
+                {tree_operations.data() + begin, end - begin}, sequence);
+            begin = end;
+        }
+        os::yield_point("before visible");
+        versions_.set_visible(sequence);
+        versions_.unpin(*writer_slot_);
+    }
+    for (auto& value : large.values) static_cast<void>(value.release());
+    commits_.fetch_add(1, std::memory_order_relaxed);
+    if (Result<void> waited = log_->wait(ticket, durability); !waited) return waited.error();
+    return sequence;
+}
+
+/// Step 1: everything that may refuse.
+Result<void> Engine::reserve(std::vector<TreeOperation>& tree_operations,
+                             const SortedOperations& operations, std::size_t body_bytes) {
+    if (Result<void> writable = check_writable(); !writable) return writable;
+    if (Result<void> open = check_open(); !open) return open;
+    std::uint64_t bytes = 0;
+    for (std::size_t begin = 0; begin < operations.size();) {
+        std::size_t end = begin;
+        KeyspaceState* keyspace = operations[begin].keyspace;
+        if (keyspace->dropped()) return Error(ErrorCode::kInvalid, "the keyspace was dropped").at(keyspace->name);
+        while (end < operations.size() && operations[end].keyspace == keyspace) ++end;
+        Result<void> prepared =
+            keyspace->tree->prepare({tree_operations.data() + begin, end - begin}, bytes);
+        if (!prepared) return prepared;
+        begin = end;
+    }
+    if (bytes != 0 && !frames_.has_room(bytes)) {
+        versions_.reclaim();
+        if (!frames_.has_room(bytes)) return over_budget();
+    }
+    return log_->reserve(body_bytes);
+}
+
+Error Engine::over_budget() {
+    const storage::Versions::Readers readers = versions_.readers();
+    // The writer's own pin is one of them.
+    if (readers.count > 1 && versions_.retired_bytes() > frames_.budget() / 8) {
+        return Error(ErrorCode::kBusy,
+                     "readers keep memory from being used again; the oldest one reads at the sequence "
+                     "given as byte")
+            .at("reader", storage::to_number(readers.oldest));
+    }
+    return limit("the data does not fit the memory budget; raise memory_budget");
+}
+
+/// Step 2: takes the sequence and logs.
+Result<storage::LogTicket> Engine::append(Bytes body, std::uint32_t crc) {
+    const Sequence sequence{storage::to_number(last_) + 1};
+    Result<storage::LogTicket> ticket = log_->append(sequence, body, crc);
+    if (!ticket) {
+        poison(ticket.error());
+        return ticket;
+    }
+    last_ = sequence;
+    const std::uint64_t bytes =
+        log_bytes_since_checkpoint_.fetch_add(body.size(), std::memory_order_relaxed) + body.size();
+    const std::uint64_t due = options_.user.log_bytes_target / 2;
+    if (bytes >= due && bytes - body.size() < due) {
+        os::MutexLock lock(state_mutex_);
+        checkpoint_wake_.notify_one();
+    }
+    return ticket;
+}
+
+// ---- large values -------------------------------------------------------------------------------
+
+Result<void> Engine::make_large(const SortedOperations& operations, LargeValues& large) {
+    for (std::size_t i = 0; i < operations.size(); ++i) {
+        const Bytes bytes = operations[i].value;
+        if (bytes.size() <= storage::kInlineValueBytesMax || operations[i].erase) continue;
+        auto value = std::make_unique<LargeValue>();
+        value->length = bytes.size();
+        value->checksum = hash64(bytes);
+        if (bytes.size() > kLoggedValueBytesMax) {
+            if (Result<void> written = write_direct(*value, bytes); !written) return written;
+        } else {
+            const std::size_t size = storage::frame_bytes_for(bytes.size());
+            if (!frames_.has_room(size)) {
+                versions_.reclaim();
+                if (!frames_.has_room(size)) return over_budget();
+            }
+            char* memory = frames_.allocate(size);
+            std::memcpy(memory, bytes.data(), bytes.size());
+            value->bytes.store(memory, std::memory_order_relaxed);
+        }
+        const LargeReference reference{value->length, value->checksum, 0,
+                                       reinterpret_cast<std::uint64_t>(value.get())};
+        const auto* encoded = reinterpret_cast<const char*>(&reference);
+        large.references.insert(large.references.end(), encoded, encoded + sizeof(reference));
+        large.operations.push_back(i);
+        large.values.push_back(std::move(value));
+    }
+    return {};
+}
+
+/// Written and synced before the log names it.
+Result<void> Engine::write_direct(LargeValue& value, Bytes bytes) {
+    Result<std::uint64_t> sector =
+        space_.allocate(value.sectors(), storage::SpaceManager::Emission::kLater);
+    if (!sector) return sector.error();
+    Result<void> done = data_->write(*sector, bytes);
+    if (!done) {
+        if (done.error().code() != ErrorCode::kNoSpace) poison(done.error());
+        space_.give_back({*sector, value.sectors()});
+        return done;
+    }
+    if (done = data_->sync(); !done) {
+        poison(done.error());
+        return done;
+    }
+    value.written.store(true, std::memory_order_relaxed);
+    value.sector.store(*sector, std::memory_order_release);
+    return {};
+}
+
+/// The commit was refused: nobody has seen these values.
+void Engine::drop_large(LargeValues& large) {
+    for (auto& value : large.values) {
+        if (char* bytes = value->bytes.load()) {
+            frames_.free(bytes, storage::frame_bytes_for(value->length));
+        } else if (const std::uint64_t sector = value->sector.load()) {
+            space_.give_back({sector, value->sectors()});
+        }
+    }
+    large.values.clear();
+}
+
+void Engine::encode(const SortedOperations& operations, const LargeValues& large,
+                    std::vector<char>& body) const {
+    std::size_t next_large = 0;
+    for (std::size_t i = 0; i < operations.size(); ++i) {
+        LoggedOperation logged{operations[i].erase ? LogOperation::kErase : LogOperation::kPut,
+                               operations[i].keyspace->id, 0, operations[i].key,
+                               operations[i].erase ? Bytes() : operations[i].value};
+        char place[LoggedExtent::kEncodedBytes];
+        if (next_large < large.operations.size() && large.operations[next_large] == i) {
+            const LargeValue& value = *large.values[next_large++];
+            if (const std::uint64_t sector = value.sector.load(std::memory_order_relaxed)) {
+                LoggedExtent{sector, value.length, value.checksum}.encode(place);
+                logged.type = LogOperation::kPutExtent;
+                logged.value = {place, sizeof(place)};
+            }
+        }
+        append_operation(body, logged);
+    }
+}
+
+// ---- keyspaces ----------------------------------------------------------------------------------
+
+KeyspaceState* Engine::find_keyspace(std::string_view name) {
+    os::MutexLock lock(commit_mutex_);
+    for (auto& [id, state] : keyspaces_) {
+        if (state->name == name && !state->dropped()) return state.get();
+    }
+    return nullptr;
+}
+
+std::vector<std::string> Engine::keyspace_names() {
+    os::MutexLock lock(commit_mutex_);
+    std::vector<std::string> names;
+    for (auto& [id, state] : keyspaces_) {
+        if (!state->dropped()) names.push_back(state->name);
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+/// A commit of its own that creates or drops a keyspace.
+Result<storage::LogTicket> Engine::commit_keyspace_change(LogOperation type, KeyspaceState* dropped,
+                                                          std::string_view name) {
+    std::vector<char> body;
+    const std::uint32_t id = dropped != nullptr ? dropped->id : next_keyspace_id_;
+    append_operation(body, {type, id, 0, name, {}});
+    const Bytes bytes(body.data(), body.size());
+    if (Result<void> reserved = log_->reserve(body.size()); !reserved) return reserved.error();
+    if (dropped == nullptr && !frames_.has_room(storage::kFrameBytesMin)) return over_budget();
+    Result<storage::LogTicket> ticket = append(bytes, crc32c(bytes));
+    if (!ticket) return ticket;
+    if (dropped != nullptr) {
+        dropped->dropped_at.store(storage::to_number(last_), std::memory_order_release);
+    } else {
+        add_keyspace(next_keyspace_id_++, std::string(name));
+    }
+    versions_.set_visible(last_);
+    commits_.fetch_add(1, std::memory_order_relaxed);
+    return ticket;
+}
+
+Result<KeyspaceState*> Engine::create_keyspace(std::string_view name) {
+    if (Result<void> open = check_open(); !open) return open.error();
+    if (name.empty() || name.size() > kKeyspaceNameBytesMax) {
+        return Error(ErrorCode::kInvalid, "a keyspace's name has 1 to 255 bytes");
+    }
+    if (KeyspaceState* found = find_keyspace(name)) return found;
+    if (Result<void> writable = check_writable(); !writable) return writable.error();
+    storage::LogTicket ticket;
+    KeyspaceState* made = nullptr;
+    {
+        os::MutexLock lock(commit_mutex_);
+        for (auto& [id, state] : keyspaces_) {
+            if (state->name == name && !state->dropped()) return state.get();
+        }
+        if (keyspaces_.size() >= kKeyspacesMax) return limit("there are 65,536 keyspaces already");
+        Result<storage::LogTicket> done =
+            commit_keyspace_change(LogOperation::kCreateKeyspace, nullptr, name);
+        if (!done) return done.error();
+        ticket = *done;
+        made = keyspaces_.at(next_keyspace_id_ - 1).get();
+    }
+    if (Result<void> waited = log_->wait(ticket, Durability::kSync); !waited) return waited.error();
+    return made;
+}
+
+Result<void> Engine::drop_keyspace(std::string_view name) {
+    if (Result<void> open = check_open(); !open) return open;
+    if (Result<void> writable = check_writable(); !writable) return writable;
+    KeyspaceState* found = find_keyspace(name);
+    if (found == nullptr) return Error(ErrorCode::kInvalid, "there is no keyspace of this name").at(name);
+    storage::LogTicket ticket;
+    {
+        os::MutexLock lock(commit_mutex_);
+        if (found->dropped()) return Error(ErrorCode::kInvalid, "the keyspace was dropped").at(name);
+        Result<storage::LogTicket> done =
+            commit_keyspace_change(LogOperation::kDropKeyspace, found, name);
+        if (!done) return done.error();
+        ticket = *done;
+    }
+    return log_->wait(ticket, Durability::kSync);
+}
+
+}  // namespace fulgur::db

@@ -1,0 +1,286 @@
+// Reader, Cursor and Snapshot: thin handles over pins and trees.
+#include <algorithm>
+#include <array>
+
+#include "base/hash.h"
+#include "db/reader_state.h"
+
+namespace fulgur {
+
+using db::CursorState;
+using db::KeyspaceState;
+using db::ReaderState;
+using storage::Record;
+
+// ---- db: state ----------------------------------------------------------------------------------
+
+namespace db {
+
+Result<std::unique_ptr<ReaderState>> ReaderState::make(const std::shared_ptr<Engine>& engine,
+                                                       const Sequence* snapshot) {
+    if (Result<void> open = engine->check_open(); !open) return open.error();
+    storage::Versions& versions = engine->versions();
+    storage::Versions::Slot* slot = versions.take_slot();
+    if (slot == nullptr) {
+        return Error(ErrorCode::kBusy, "all reader slots are taken; end readers that are not needed");
+    }
+    auto state = std::make_unique<ReaderState>();
+    state->engine = engine;
+    state->slot = slot;
+    state->sequence = versions.pin(*slot);
+    if (snapshot != nullptr) {
+        state->sequence = *snapshot;
+        state->at_snapshot = true;
+        versions.add_snapshot(*snapshot);
+    }
+    return state;
+}
+
+ReaderState::~ReaderState() {
+    views.end();
+    if (slot == nullptr) return;
+    if (at_snapshot) engine->versions().remove_snapshot(sequence);
+    engine->versions().unpin(*slot);
+    engine->versions().give_slot(slot);
+}
+
+Result<void> ReaderState::check(const Engine* of, const KeyspaceState& keyspace) const {
+    if (of != engine.get()) {
+        return Error(ErrorCode::kInvalid, "the keyspace belongs to another database");
+    }
+    if (!keyspace.visible_at(sequence)) [[unlikely]] {
+        return Error(ErrorCode::kInvalid, "the keyspace was dropped").at(keyspace.name);
+    }
+    return engine->check_open();
+}
+
+Result<Bytes> Engine::value_of(KeyspaceState& keyspace, const Record& record) {
+    if (!record.large()) [[likely]] {
+        return record.value();
+    }
+    return keyspace.tree->load_large(*storage::large_value_of(record));
+}
+
+Result<std::size_t> Engine::read_part(const Record& record, std::uint64_t offset,
+                                      std::span<char> into) {
+    const auto copy = [&](Bytes from) -> std::size_t {
+        if (offset >= from.size()) return 0;
+        const std::size_t size = std::min<std::size_t>(into.size(), from.size() - offset);
+        std::copy_n(from.data() + offset, size, into.data());
+        return size;
+    };
+    if (!record.large()) return copy(record.value());
+    const storage::LargeValue& value = *storage::large_value_of(record);
+    if (const char* bytes = value.bytes.load(std::memory_order_acquire)) {
+        return copy({bytes, value.length});
+    }
+    if (offset >= value.length) return std::size_t{0};
+    const std::size_t size = std::min<std::uint64_t>(into.size(), value.length - offset);
+    Result<void> read = data_->read(value.sector.load(std::memory_order_acquire), offset, into.first(size));
+    if (!read) return read.error();
+    return size;
+}
+
+Result<std::optional<Record>> Engine::find(KeyspaceState& keyspace, Bytes key, Sequence at) {
+    Result<std::optional<Record>> found = keyspace.tree->find(key, hash64(key), at);
+    if (found && *found && (*found)->tombstone()) return std::optional<Record>();
+    return found;
+}
+
+}  // namespace db
+
+// ---- Reader -------------------------------------------------------------------------------------
+
+Reader::Reader(std::unique_ptr<ReaderState> state) noexcept : state_(std::move(state)) {}
+Reader::Reader(Reader&&) noexcept = default;
+Reader& Reader::operator=(Reader&&) noexcept = default;
+Reader::~Reader() = default;
+
+Sequence Reader::sequence() const noexcept { return state_->sequence; }
+
+void Reader::refresh() {
+    state_->views.end();
+    if (!state_->at_snapshot) state_->sequence = state_->engine->versions().pin(*state_->slot);
+}
+
+Result<std::optional<Bytes>> Reader::get(const Keyspace& keyspace, Bytes key) & {
+    auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
+    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) return ready.error();
+    if (key.size() > kKeyBytesMax) return std::optional<Bytes>();
+    Result<std::optional<Record>> found = state_->engine->find(of, key, state_->sequence);
+    if (!found) return found.error();
+    if (!*found) return std::optional<Bytes>();
+    Result<Bytes> value = state_->engine->value_of(of, **found);
+    if (!value) return value.error();
+    return std::optional<Bytes>(state_->views.show(*value));
+}
+
+Result<void> Reader::get_many(const Keyspace& keyspace, std::span<const Bytes> keys,
+                              std::span<std::optional<Bytes>> views) & {
+    auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
+    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) return ready;
+    if (views.size() < keys.size()) {
+        return Error(ErrorCode::kInvalid, "get_many: fewer views than keys");
+    }
+    std::array<std::optional<Record>, storage::Tree::kGroupMax> records;
+    for (std::size_t begin = 0; begin < keys.size(); begin += records.size()) {
+        const std::size_t n = std::min(records.size(), keys.size() - begin);
+        Result<void> found = of.tree->find_many(keys.subspan(begin, n), state_->sequence, records);
+        if (!found) return found;
+        for (std::size_t i = 0; i < n; ++i) {
+            views[begin + i].reset();
+            if (!records[i] || records[i]->tombstone()) continue;
+            Result<Bytes> value = state_->engine->value_of(of, *records[i]);
+            if (!value) return value.error();
+            views[begin + i] = state_->views.show(*value);
+        }
+    }
+    return {};
+}
+
+Result<std::optional<std::size_t>> Reader::read(const Keyspace& keyspace, Bytes key,
+                                                std::uint64_t offset, std::span<char> into) & {
+    auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
+    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) return ready.error();
+    Result<std::optional<Record>> found = state_->engine->find(of, key, state_->sequence);
+    if (!found) return found.error();
+    if (!*found) return std::optional<std::size_t>();
+    Result<std::size_t> size = state_->engine->read_part(**found, offset, into);
+    if (!size) return size.error();
+    return std::optional<std::size_t>(*size);
+}
+
+Cursor Reader::cursor(const Keyspace& keyspace, KeyRange range) & {
+    auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
+    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) {
+        return Cursor(std::make_unique<CursorState>(*state_, ready.error()));
+    }
+    return Cursor(std::make_unique<CursorState>(*state_, of, std::move(range)));
+}
+
+// ---- Cursor -------------------------------------------------------------------------------------
+
+Cursor::Cursor(std::unique_ptr<CursorState> state) noexcept : state_(std::move(state)) { show(); }
+Cursor::Cursor(Cursor&&) noexcept = default;
+Cursor& Cursor::operator=(Cursor&&) noexcept = default;
+Cursor::~Cursor() = default;
+
+void Cursor::show() {
+    valid_ = state_->cursor && state_->cursor->valid();
+    value_ = {};
+    value_ready_ = true;
+    if (!valid_) {
+        key_ = {};
+        value_size_ = 0;
+        return;
+    }
+    key_ = state_->cursor->key();
+    const Record& record = state_->cursor->record();
+    value_ready_ = !record.large();
+    if (value_ready_) {
+        value_ = state_->reader.views.show(record.value());
+        value_size_ = value_.size();
+    } else {
+        value_size_ = storage::large_value_of(record)->length;
+    }
+}
+
+void Cursor::fetch_value() {
+    value_ready_ = true;
+    Result<Bytes> value =
+        state_->reader.engine->value_of(*state_->keyspace, state_->cursor->record());
+    if (value) {
+        value_ = state_->reader.views.show(*value);
+    } else {
+        state_->value_error = value.error();
+    }
+}
+
+void Cursor::next() {
+    if (!valid_) return;
+    state_->cursor->next();
+    show();
+}
+
+void Cursor::previous() {
+    if (!valid_) return;
+    state_->cursor->previous();
+    show();
+}
+
+void Cursor::seek(Bytes key) {
+    if (!state_->cursor) return;
+    state_->cursor->seek(key);
+    show();
+}
+
+void Cursor::seek_to_first() {
+    if (!state_->cursor) return;
+    state_->cursor->seek_to_first();
+    show();
+}
+
+void Cursor::seek_to_last() {
+    if (!state_->cursor) return;
+    state_->cursor->seek_to_last();
+    show();
+}
+
+Result<void> Cursor::status() const {
+    if (state_->value_error) return *state_->value_error;
+    if (state_->cursor && state_->cursor->error()) return *state_->cursor->error();
+    return {};
+}
+
+// ---- Snapshot -----------------------------------------------------------------------------------
+
+struct Snapshot::State {
+    std::shared_ptr<db::Engine> engine;
+    Sequence sequence{};
+
+    ~State() { engine->versions().remove_snapshot(sequence); }
+};
+
+Snapshot::Snapshot(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+Snapshot::Snapshot(Snapshot&&) noexcept = default;
+Snapshot& Snapshot::operator=(Snapshot&&) noexcept = default;
+Snapshot::~Snapshot() = default;
+
+Sequence Snapshot::sequence() const noexcept { return state_->sequence; }
+
+Result<Reader> Snapshot::reader() const {
+    Result<std::unique_ptr<ReaderState>> state = ReaderState::make(state_->engine, &state_->sequence);
+    if (!state) return state.error();
+    return Reader(*std::move(state));
+}
+
+Result<Snapshot> Database::snapshot() const {
+    // Registered while this reader is pinned: see storage/versions.h.
+    Result<std::unique_ptr<ReaderState>> reader = ReaderState::make(engine_, nullptr);
+    if (!reader) return reader.error();
+    engine_->versions().add_snapshot((*reader)->sequence);
+    auto state = std::make_unique<Snapshot::State>();
+    state->engine = engine_;
+    state->sequence = (*reader)->sequence;
+    return Snapshot(std::move(state));
+}
+
+Result<Reader> Database::try_reader() const {
+    Result<std::unique_ptr<ReaderState>> state = ReaderState::make(engine_, nullptr);
+    if (!state) return state.error();
+    return Reader(*std::move(state));
+}
+
+Reader Database::reader() const { return try_reader().value(); }
+
+Result<std::optional<std::string>> Keyspace::get(Bytes key) const {
+    Result<std::unique_ptr<ReaderState>> state = ReaderState::make(engine_, nullptr);
+    if (!state) return state.error();
+    Reader reader(*std::move(state));
+    Result<std::optional<Bytes>> view = reader.get(*this, key);
+    if (!view) return view.error();
+    if (!*view) return std::optional<std::string>();
+    return std::optional<std::string>(std::string(**view));
+}
+
+}  // namespace fulgur

@@ -1,0 +1,157 @@
+// Verification: reads the newest checkpoint back and checks that everything fits together.
+#include <algorithm>
+
+#include "base/hash.h"
+#include "db/engine.h"
+#include "storage/page_image.h"
+
+namespace fulgur::db {
+
+namespace {
+
+using storage::Extent;
+using storage::PageRef;
+
+Error fault(const char* what, const storage::DataFile& data, std::uint64_t sector) {
+    return Error(ErrorCode::kCorruption, what).at(data.name(), sector * storage::kSectorBytes);
+}
+
+/// Walks one checkpoint's trees on the disk and lists the space they own.
+class Verifier {
+public:
+    Verifier(storage::DataFile& data, const std::function<void(std::uint64_t, std::uint64_t)>& progress,
+             std::uint64_t total)
+        : data_(data), progress_(progress), total_(total) {}
+
+    Result<void> tree(const storage::KeyspaceMeta& keyspace) {
+        for (const Extent& extent : keyspace.upper) used_.push_back(extent);
+        if (keyspace.root.sector == 0) return {};
+        if (keyspace.height != keyspace.root.level + 1u) {
+            return fault("a tree's height does not fit its root", data_, keyspace.root.sector);
+        }
+        return page(keyspace.root, {}, nullptr);
+    }
+
+    void own(Extent extent) { used_.push_back(extent); }
+
+    /// Used, free and pending space partition the file.
+    Result<void> check_partition(const storage::Meta& meta, std::uint64_t file_sectors) {
+        for (const Extent& extent : meta.free) used_.push_back(extent);
+        for (const storage::PendingExtent& extent : meta.pending) used_.push_back(extent.extent());
+        std::sort(used_.begin(), used_.end(),
+                  [](const Extent& a, const Extent& b) { return a.sector < b.sector; });
+        std::uint64_t next = storage::kFirstDataSector;
+        for (const Extent& extent : used_) {
+            if (extent.sector < next) return fault("space has two owners", data_, extent.sector);
+            if (extent.sector > next) return fault("space has no owner", data_, next);
+            next = extent.end();
+        }
+        if (next != file_sectors) return fault("space at the end has no owner", data_, next);
+        return {};
+    }
+
+    const Database::VerifyReport& report() const { return report_; }
+
+private:
+    Result<void> page(const PageRef& ref, Bytes low, const Bytes* high) {
+        Result<std::vector<char>> image = storage::read_image(data_, ref);
+        if (!image) return image.error();
+        ++report_.pages;
+        count_bytes(ref.length);
+        if (ref.level <= 1) used_.push_back({ref.sector, ref.sectors()});
+        const auto* header = reinterpret_cast<const storage::PageHeader*>(image->data());
+        if (header->low() != low || header->has_high() != (high != nullptr) ||
+            (high != nullptr && header->high() != *high)) {
+            return fault("a page's fences do not fit its parent", data_, ref.sector);
+        }
+        if (ref.level == 0) return leaf(static_cast<const storage::Leaf&>(*header));
+        const storage::InnerImage inner = storage::decode_inner_image({image->data(), image->size()});
+        for (std::size_t i = 0; i < inner.entries.size(); ++i) {
+            const Bytes child_low = i == 0 ? low : Bytes(inner.entries[i].separator);
+            const bool last = i + 1 == inner.entries.size();
+            const Bytes next = last ? Bytes() : Bytes(inner.entries[i + 1].separator);
+            Result<void> done = page(inner.entries[i].ref, child_low, last ? high : &next);
+            if (!done) return done;
+        }
+        return {};
+    }
+
+    Result<void> leaf(const storage::Leaf& leaf) {
+        const std::size_t n = leaf.count.load(std::memory_order_relaxed);
+        report_.records += n;
+        for (std::size_t i = 0; i < n; ++i) {
+            if (!leaf.record(i).large()) continue;
+            const storage::LargeReference reference = leaf.record(i).large_reference();
+            ++report_.large_values;
+            used_.push_back({reference.sector, storage::sectors_of(reference.length)});
+            if (Result<void> done = large_value(reference); !done) return done;
+        }
+        return {};
+    }
+
+    /// In parts, so that a value of gigabytes needs no memory.
+    Result<void> large_value(const storage::LargeReference& reference) {
+        constexpr std::uint64_t kPartBytes = 1_MiB;
+        Hash64Stream hash;
+        std::vector<char> part;
+        for (std::uint64_t at = 0; at < reference.length; at += part.size()) {
+            part.resize(std::min(kPartBytes, reference.length - at));
+            if (Result<void> read = data_.read(reference.sector, at, part); !read) return read;
+            hash.add({part.data(), part.size()});
+            count_bytes(part.size());
+        }
+        if (hash.result() != reference.checksum) {
+            return fault("large value checksum mismatch", data_, reference.sector);
+        }
+        return {};
+    }
+
+    void count_bytes(std::uint64_t bytes) {
+        report_.bytes_read += bytes;
+        if (progress_) progress_(std::min(report_.bytes_read, total_), total_);
+    }
+
+    storage::DataFile& data_;
+    const std::function<void(std::uint64_t, std::uint64_t)>& progress_;
+    const std::uint64_t total_;
+    std::vector<Extent> used_;
+    Database::VerifyReport report_;
+};
+
+}  // namespace
+
+Result<Database::VerifyReport> Engine::verify(
+    const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+    if (Result<void> open = check_open(); !open) return open.error();
+    os::MutexLock lock(checkpoint_mutex_);
+    // Read from the disk, not from memory: this is about what a restart would find.
+    Result<storage::SuperblockChoice> choice = storage::choose_superblock(*data_);
+    if (!choice) return choice.error();
+    const storage::Superblock& superblock = choice->superblock;
+    if (superblock != checkpointer_->superblock()) {
+        return Error(ErrorCode::kCorruption, "the newest superblock is not the one that was written")
+            .at(data_->name(), storage::Superblock::position_of(superblock.checkpoint));
+    }
+    if (superblock.catalog.length == 0) return Database::VerifyReport{};
+    std::string bytes(superblock.catalog.length, '\0');
+    if (Result<void> read = data_->read(superblock.catalog.sector, bytes); !read) return read.error();
+    if (hash64(bytes) != superblock.catalog.checksum) {
+        return fault("catalog checksum mismatch", *data_, superblock.catalog.sector);
+    }
+    Result<storage::Meta> meta = storage::Meta::decode(bytes, superblock.file_sectors);
+    if (!meta) return meta.error();
+    std::uint64_t free_sectors = 0;
+    for (const Extent& extent : meta->free) free_sectors += extent.sectors;
+    const std::uint64_t total =
+        (superblock.file_sectors - std::min(superblock.file_sectors, free_sectors)) * storage::kSectorBytes;
+    Verifier verifier(*data_, progress, total);
+    verifier.own(superblock.catalog.extent());
+    for (const storage::KeyspaceMeta& keyspace : meta->keyspaces) {
+        if (Result<void> done = verifier.tree(keyspace); !done) return done.error();
+    }
+    Result<void> partition = verifier.check_partition(*meta, superblock.file_sectors);
+    if (!partition) return partition.error();
+    return verifier.report();
+}
+
+}  // namespace fulgur::db

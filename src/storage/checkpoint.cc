@@ -1,0 +1,133 @@
+// Running a checkpoint: the order of things, the catalog, the superblock. checkpoint_walk.cc has
+// the walk.
+#include "storage/checkpoint.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "base/hash.h"
+#include "os/thread.h"
+
+namespace fulgur::storage {
+
+Checkpointer::Checkpointer(TreeContext& context, const Superblock& newest, Sequence other_replay)
+    : context_(context),
+      writer_(context.data, context.space),
+      superblock_(newest),
+      other_replay_(other_replay),
+      catalog_(newest.catalog.length == 0 ? Extent{} : newest.catalog.extent()),
+      slot_(context.versions.take_slot()) {
+    assert(slot_ != nullptr);  // The engine takes its own slots before any reader can.
+    context_.clock.set(superblock_.checkpoint + 1, 0);
+}
+
+void Checkpointer::release(Extent extent) {
+    context_.space.release(extent, number_, context_.versions.advance_epoch());
+}
+
+/// Remembers whether what failed was a write other than for want of space.
+Result<void> Checkpointer::written(Result<void> result) {
+    if (!result && result.error().code() != ErrorCode::kNoSpace) write_failed_ = true;
+    return result;
+}
+
+Result<void> Checkpointer::flush() { return written(writer_.flush()); }
+
+Result<void> Checkpointer::run(const std::function<Job()>& begin) {
+    number_ = superblock_.checkpoint + 1;
+    ++attempts_;
+    attempt_ = number_ << CheckpointClock::kAttemptBits | attempts_;
+    assert(attempts_ < (1u << CheckpointClock::kAttemptBits));
+    context_.clock.set(number_, attempts_);
+
+    Result<void> result = attempt(begin);
+    context_.versions.unpin(*slot_);
+    pages_written_.store(writer_.images(), std::memory_order_relaxed);
+    if (!result) {
+        // What was let go after the abandoned walk had passed it was said to be needed by this
+        // checkpoint; the next attempt will not refer to it.
+        context_.clock.set(number_, 0);
+        context_.space.retag(number_ + 1, number_);
+        return result;
+    }
+    attempts_ = 0;
+    context_.clock.set(number_ + 1, 0);
+    context_.space.published(number_, context_.versions.oldest_epoch());
+    return {};
+}
+
+Result<void> Checkpointer::attempt(const std::function<Job()>& begin) {
+    // What an abandoned attempt could not write is written first: memory refers to it.
+    if (Result<void> flushed = flush(); !flushed) return flushed;
+    const Job job = begin();
+    for (const CheckpointTree& target : job.trees) {
+        if (Result<void> walked = walk(target); !walked) return walked;
+    }
+    if (Result<void> flushed = flush(); !flushed) return flushed;
+    return publish(job);
+}
+
+Result<void> Checkpointer::publish(const Job& job) {
+    Meta meta;
+    meta.next_keyspace_id = job.next_keyspace_id;
+    std::uint64_t newest = to_number(superblock_.newest);
+    for (const CheckpointTree& target : job.trees) {
+        meta.keyspaces.push_back(*target.meta);
+        newest = std::max(newest, target.meta->root.newest);
+    }
+    for (const CheckpointTree& target : job.dropped) {
+        if (Result<void> released = release_tree(target); !released) return released;
+    }
+    // The catalog lists free space and takes space itself: it gets its place first, with room for
+    // the lists to grow meanwhile, and is padded to fill it.
+    context_.space.persist(number_, meta);
+    const std::size_t room = meta.encoded_size() + meta.encoded_size() / 8 + 8 * kBlockBytes;
+    Result<Extent> place = context_.space.allocate_blocks(sectors_of(room), sectors_of(room));
+    if (!place) return place.error();
+    if (catalog_.sectors != 0) release(catalog_);
+    catalog_ = *place;
+    const std::uint64_t file_sectors = context_.space.persist(number_, meta);
+    if (meta.encoded_size() > catalog_.bytes()) {
+        return Error(ErrorCode::kNoSpace, "the catalog outgrew its place; the next checkpoint retries");
+    }
+    const std::string bytes = meta.encode(catalog_.bytes());
+    if (Result<void> done = written(context_.data.write(catalog_.sector, bytes)); !done) return done;
+
+    const auto final = [this](Result<void> result) {
+        if (!result) write_failed_ = true;  // Here even a full disk leaves us not knowing.
+        return result;
+    };
+    os::yield_point("before data sync");
+    if (Result<void> done = final(context_.data.sync()); !done) return done;
+    if (Result<void> done = final(job.sync_log()); !done) return done;
+
+    Superblock next = superblock_;
+    next.checkpoint = number_;
+    next.replay = job.replay;
+    next.newest = Sequence{std::max(newest, to_number(job.replay))};
+    next.catalog = {catalog_.sector, bytes.size(), hash64(bytes)};
+    next.file_sectors = file_sectors;
+    if (Result<void> done = final(write_superblock(context_.data, next)); !done) return done;
+    if (Result<void> done = final(context_.data.sync()); !done) return done;
+    other_replay_ = superblock_.replay;
+    superblock_ = next;
+    return {};
+}
+
+Result<void> Checkpointer::release_tree(const CheckpointTree& target) {
+    if (*target.released) return {};
+    // List first, then release: a page that cannot be read must not leave half of it released.
+    std::vector<Extent> extents = target.meta->upper;
+    const ChildWord root = load_child(target.tree->root());
+    if (root.resident()) {
+        if (Result<void> done = list_resident(root.page(), extents); !done) return done;
+    } else {
+        const PageRef& ref = root.descriptor()->ref;
+        if (Result<void> done = list_subtree(ref, extents); !done) return done;
+    }
+    for (const Extent& extent : extents) release(extent);
+    *target.released = true;
+    return {};
+}
+
+}  // namespace fulgur::storage

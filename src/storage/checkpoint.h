@@ -1,0 +1,146 @@
+// The checkpoint: an immutable picture of all trees on the disk, taken while the writer goes on.
+//
+// Steps: (1) R = visible; (2) walk each tree in key order, writing images of what changed; (3) write
+// the inner levels above, then the catalog with the space lists; (4) sync the data; (5) make the log
+// durable up to N, the newest sequence in any image; (6) write the superblock and sync; (7) only
+// then let space and log segments go. A crash before (6) leaves the previous checkpoint; one inside
+// (6) leaves either.
+//
+// The walk goes one lowest inner page at a time. Its changed leaves are imaged without a latch; then
+// under the page's latch only the leaves that were swapped meanwhile are imaged again, and the
+// page's own image is made. So the image of an inner page and the images of its leaves fit together,
+// although leaves are imaged at different moments: replay from R brings all of them to N, and
+// nobody reads before that.
+//
+// A leaf is unchanged when its count equals the count that was imaged: a dirty flag would have a
+// moment between the writer's setting it and publishing the record in which a commit is lost.
+//
+// An image keeps every record of its leaf that refers to a large value, even a superseded one: who
+// owns a large value's space is then the same on the disk as in memory, and space is neither lost
+// nor freed twice by a crash. (Consolidation in memory drops it and releases the space.)
+//
+// Inner pages of level 2 and up are few (one in 10,000 of the data) and are written anew by each
+// checkpoint that changed their tree; the catalog lists their places, so the next one can free them.
+//
+// One thread at a time runs a checkpoint (the engine's checkpoint mutex).
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <fulgur/result.h>
+
+#include "storage/image_writer.h"
+#include "storage/meta.h"
+#include "storage/superblock.h"
+#include "storage/tree.h"
+
+namespace fulgur::storage {
+
+/// A tree as the walker meets it.
+struct CheckpointTree {
+    Tree* tree = nullptr;
+    /// What the last attempt wrote: the walk replaces it. Also valid when that attempt was abandoned:
+    /// its images are on the disk, or in the writer's hands.
+    KeyspaceMeta* meta = nullptr;
+    /// Of the lowest inner pages that meta's upper levels were built from; 0: not known.
+    std::uint64_t* signature = nullptr;
+    bool* released = nullptr;  ///< dropped trees: their space was let go
+};
+
+class Checkpointer {
+public:
+    /// @param newest  the superblock that recovery chose; checkpoints continue after it.
+    /// @param other_replay  R of the other slot when it is valid too, else of `newest`.
+    Checkpointer(TreeContext& context, const Superblock& newest, Sequence other_replay);
+
+    /// What a checkpoint needs from the engine. Called once its attempt has begun, so that whatever
+    /// happens from then on counts as happening during it.
+    struct Job {
+        Sequence replay{};                    ///< R: visible, taken inside the call
+        std::vector<CheckpointTree> trees;
+        std::vector<CheckpointTree> dropped;  ///< no reader is left: let their space go
+        std::uint32_t next_keyspace_id = 0;
+        std::function<Result<void>()> sync_log;  ///< makes everything appended durable
+    };
+
+    /// @return kNoSpace: abandoned, nothing is harmed, try again later. After another error look at
+    ///         write_failed(): then the handle must be poisoned.
+    Result<void> run(const std::function<Job()>& begin);
+    /// A write or a sync failed: what is on the disk is not known any more.
+    bool write_failed() const { return write_failed_; }
+
+    const Superblock& superblock() const { return superblock_; }
+    /// Log records up to here will never be replayed: at or below R of both superblocks.
+    Sequence recyclable() const { return std::min(superblock_.replay, other_replay_); }
+    std::uint64_t pages_written() const { return pages_written_.load(std::memory_order_relaxed); }
+
+private:
+    struct ImagedLeaf {
+        std::size_t index = 0;  ///< child of the inner page at hand
+        Leaf* leaf = nullptr;
+        std::size_t count = 0;  ///< records that the image stands for
+        PageRef ref;
+        std::vector<LargeValue*> large;  ///< that the image refers to
+    };
+    /// A page of the level at hand, and the lower bound of its keys.
+    struct Entry {
+        std::string low;
+        PageRef ref;
+    };
+    using Entries = std::vector<Entry>;
+
+    Result<void> attempt(const std::function<Job()>& begin);
+    Result<void> publish(const Job& job);
+
+    // The walk (checkpoint_walk.cc).
+    Result<void> walk(const CheckpointTree& target);
+    /// Appends what covers `key` and moves `key` to its upper bound; false: look again.
+    Result<bool> visit(Tree& tree, std::string& key, bool& more, Entries& entries);
+    Result<bool> visit_unloaded(Tree& tree, Inner* parent, ChildSlot& slot, ChildWord word,
+                                std::string low, Entries& entries);
+    Result<void> append_lowest(const PageRef& ref, std::string low, Entries& entries);
+    Result<bool> emit_root_leaf(Tree& tree, Leaf* leaf, Entries& entries);
+    Result<bool> emit_inner(Tree& tree, Inner* page, Entries& entries);
+    Result<void> emit_children(Tree& tree, Inner& page, std::vector<ImagedLeaf>& imaged,
+                               Entries& children);
+    Result<ImagedLeaf> image_leaf(Leaf* leaf, std::size_t index);
+    Result<void> place_large(LargeValue& value);
+    void adopt_image(Tree& tree, const ImagedLeaf& imaged);
+    void release_images(Tree& tree, PageHeader* page);
+    void abandon(const ImagedLeaf& imaged);
+    Result<PageRef> write_inner(std::uint8_t level, std::span<const Entry> entries, Bytes high,
+                                bool has_high);
+    Result<void> write_upper(KeyspaceMeta& meta, Entries entries);
+
+    // Dropped trees (checkpoint_walk.cc).
+    Result<void> list_subtree(const PageRef& ref, std::vector<Extent>& extents);
+    Result<void> list_resident(PageHeader* page, std::vector<Extent>& extents);
+    Result<void> release_tree(const CheckpointTree& target);
+
+    void release(Extent extent);
+    Result<void> flush();
+    Result<void> written(Result<void> result);
+
+    TreeContext& context_;
+    ImageWriter writer_;
+    Superblock superblock_;  ///< the published one
+    Sequence other_replay_;
+    Extent catalog_;              ///< of the last attempt
+    std::uint64_t attempts_ = 0;  ///< at the next checkpoint's number
+    bool write_failed_ = false;
+    std::atomic<std::uint64_t> pages_written_{0};
+
+    // Of the attempt at hand.
+    std::uint64_t number_ = 0;
+    CheckpointClock::Attempt attempt_ = 0;
+    std::vector<char> buffer_;
+    LeafMerge merge_;
+    std::vector<Sequence> snapshots_;
+    Versions::Slot* slot_;
+};
+
+}  // namespace fulgur::storage

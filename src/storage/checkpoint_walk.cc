@@ -1,0 +1,415 @@
+// The checkpoint's walk over one tree, and the listing of a dropped one. Rules in checkpoint.h.
+#include <algorithm>
+#include <cassert>
+
+#include "base/hash.h"
+#include "os/thread.h"
+#include "storage/checkpoint.h"
+#include "storage/page_image.h"
+
+namespace fulgur::storage {
+
+namespace {
+
+/// Images of inner pages stop growing here; at least two children, whatever their separators.
+constexpr std::size_t kInnerImageBytes = 16_KiB;
+
+/// Under the parent's latch.
+bool changed(const Leaf& leaf) {
+    return leaf.disk == nullptr || leaf.imaged_count != leaf.count.load(std::memory_order_acquire);
+}
+
+}  // namespace
+
+// ---- one tree -----------------------------------------------------------------------------------
+
+Result<void> Checkpointer::walk(const CheckpointTree& target) {
+    Tree& tree = *target.tree;
+    Entries entries;
+    std::string key;
+    for (bool more = true; more;) {
+        // Pinned for one page at a time: a checkpoint must not keep retired memory from being used.
+        context_.versions.pin(*slot_);
+        Result<bool> seen = visit(tree, key, more, entries);
+        if (!seen) return seen.error();
+        if (writer_.wants_flush()) {
+            if (Result<void> flushed = flush(); !flushed) return flushed;
+        }
+    }
+    context_.versions.unpin(*slot_);
+    std::string signature;
+    for (const Entry& entry : entries) {
+        char encoded[PageRef::kEncodedSize];
+        entry.ref.encode(encoded);
+        signature.append(encoded, sizeof(encoded));
+    }
+    const std::uint64_t hash = hash64(signature) | 1;
+    if (hash == *target.signature) return {};
+    if (Result<void> done = write_upper(*target.meta, std::move(entries)); !done) return done;
+    *target.signature = hash;
+    return {};
+}
+
+Result<bool> Checkpointer::visit(Tree& tree, std::string& key, bool& more, Entries& entries) {
+    os::yield_point("walker visits");
+    Inner* parent = nullptr;
+    std::size_t index = 0;
+    ChildSlot* slot = &tree.root();
+    ChildWord word = load_child(*slot);
+    while (word.resident() && word.page()->level > 1) {
+        parent = static_cast<Inner*>(word.page());
+        index = parent->search(key);
+        slot = &parent->child(index);
+        word = load_child(*slot);
+    }
+    if (word.resident() && word.page()->level == 0) {
+        Result<bool> done = emit_root_leaf(tree, static_cast<Leaf*>(word.page()), entries);
+        more = !done || !*done;
+        return done;
+    }
+    std::string low = parent == nullptr ? std::string() : parent->child_low(index);
+    bool has_high = parent != nullptr && parent->child_has_high(index);
+    std::string high = has_high ? parent->child_high(index) : std::string();
+    Result<bool> done = false;
+    if (!word.resident()) {
+        done = visit_unloaded(tree, parent, *slot, word, std::move(low), entries);
+    } else {
+        Inner* page = static_cast<Inner*>(word.page());
+        has_high = page->has_high();
+        high = std::string(page->high());
+        done = emit_inner(tree, page, entries);
+    }
+    if (!done) return done;
+    if (*done) {
+        more = has_high;
+        key = std::move(high);
+    }
+    return done;
+}
+
+/// Nothing below was touched since it was read or written: its images serve again.
+Result<bool> Checkpointer::visit_unloaded(Tree& tree, Inner* parent, ChildSlot& slot, ChildWord word,
+                                          std::string low, Entries& entries) {
+    Descriptor* descriptor = word.descriptor();
+    {
+        LatchGuard guard(parent == nullptr ? tree.root_latch() : parent->latch);
+        const bool stale = parent != nullptr && parent->replaced.load(std::memory_order_relaxed) != 0;
+        if (stale || load_child(slot) != word) return false;
+        descriptor->emitted = attempt_;
+    }
+    Result<void> done = append_lowest(descriptor->ref, std::move(low), entries);
+    if (!done) return done.error();
+    return true;
+}
+
+Result<void> Checkpointer::append_lowest(const PageRef& ref, std::string low,
+                                         Entries& entries) {
+    if (ref.level <= 1) {
+        entries.push_back({std::move(low), ref});
+        return {};
+    }
+    Result<std::vector<char>> image = read_image(context_.data, ref);
+    if (!image) return image.error();
+    const InnerImage decoded = decode_inner_image({image->data(), image->size()});
+    for (std::size_t i = 0; i < decoded.entries.size(); ++i) {
+        const auto& entry = decoded.entries[i];
+        std::string child_low = i == 0 ? low : std::string(entry.separator);
+        Result<void> done = append_lowest(entry.ref, std::move(child_low), entries);
+        if (!done) return done;
+    }
+    return {};
+}
+
+Result<bool> Checkpointer::emit_root_leaf(Tree& tree, Leaf* leaf, Entries& entries) {
+    Result<ImagedLeaf> imaged = image_leaf(leaf, 0);
+    if (!imaged) return imaged.error();
+    LatchGuard guard(tree.root_latch());
+    if (load_child(tree.root()) != ChildWord(leaf)) {
+        abandon(*imaged);
+        return false;
+    }
+    if (changed(*leaf)) {
+        adopt_image(tree, *imaged);
+    } else {
+        abandon(*imaged);
+    }
+    leaf->emitted = attempt_;
+    entries.push_back({{}, leaf->disk->ref});
+    return true;
+}
+
+Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries) {
+    std::vector<ImagedLeaf> imaged;
+    {
+        LatchGuard guard(page->latch);
+        if (page->replaced.load(std::memory_order_relaxed) != 0) return false;
+        for (std::size_t i = 0; i < page->children(); ++i) {
+            const ChildWord word = load_child(page->child(i));
+            if (!word.resident()) continue;
+            Leaf* leaf = static_cast<Leaf*>(word.page());
+            if (changed(*leaf)) imaged.push_back({i, leaf, 0, {}, {}});
+        }
+    }
+    for (std::size_t i = 0; i < imaged.size(); ++i) {
+        Result<ImagedLeaf> image = image_leaf(imaged[i].leaf, imaged[i].index);
+        if (!image) {
+            for (std::size_t made = 0; made < i; ++made) abandon(imaged[made]);
+            return image.error();
+        }
+        imaged[i] = std::move(*image);
+        os::yield_point("leaf imaged");
+    }
+    LatchGuard guard(page->latch);
+    if (page->replaced.load(std::memory_order_relaxed) != 0) {
+        for (const ImagedLeaf& image : imaged) abandon(image);
+        return false;
+    }
+    Entries children;
+    if (Result<void> done = emit_children(tree, *page, imaged, children); !done) return done.error();
+    if (page->disk == nullptr) {
+        Result<PageRef> ref = write_inner(1, children, page->high(), page->has_high());
+        if (!ref) return ref.error();
+        release_images(tree, page);
+        page->disk = new Descriptor{*ref, nullptr, attempt_};
+    }
+    page->emitted = attempt_;
+    entries.push_back({std::string(page->low()), page->disk->ref});
+    return true;
+}
+
+/// Under the page's latch: adopts the images that still fit, makes the missing ones, and collects
+/// where all children lie.
+Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<ImagedLeaf>& imaged,
+                                         Entries& children) {
+    std::size_t next = 0;
+    Result<void> result;
+    for (std::size_t i = 0; i < page.children() && result; ++i) {
+        ImagedLeaf* made = next < imaged.size() && imaged[next].index == i ? &imaged[next++] : nullptr;
+        const ChildWord word = load_child(page.child(i));
+        if (!word.resident()) {
+            children.push_back({page.child_low(i), word.descriptor()->ref});
+            continue;
+        }
+        Leaf* leaf = static_cast<Leaf*>(word.page());
+        if (made != nullptr && made->leaf != leaf) {
+            abandon(*made);
+            made = nullptr;
+        }
+        ImagedLeaf late;
+        if (made == nullptr && changed(*leaf)) {
+            Result<ImagedLeaf> image = image_leaf(leaf, i);
+            if (!image) {
+                result = image.error();
+                break;
+            }
+            late = std::move(*image);
+            made = &late;
+        }
+        if (made != nullptr) {
+            if (page.disk != nullptr) {
+                // The page's own image is out of date from here on, even if we do not get to the end.
+                page.disk->next = page.carried;
+                page.carried = page.disk;
+                page.disk = nullptr;
+            }
+            adopt_image(tree, *made);
+        }
+        children.push_back({page.child_low(i), leaf->disk->ref});
+    }
+    for (; next < imaged.size(); ++next) abandon(imaged[next]);
+    return result;
+}
+
+// ---- images -------------------------------------------------------------------------------------
+
+/// Makes an image of the leaf as it is now and gives it a place. Latches nothing.
+Result<Checkpointer::ImagedLeaf> Checkpointer::image_leaf(Leaf* leaf, std::size_t index) {
+    ImagedLeaf result;
+    result.index = index;
+    result.leaf = leaf;
+    result.count = leaf->count.load(std::memory_order_acquire);
+    const Sequence horizon = context_.versions.horizon();  // Before the snapshots: versions.h.
+    context_.versions.snapshots(snapshots_);
+    merge_.collect(*leaf, result.count, {horizon, snapshots_}, true);
+    buffer_.resize(merge_.image_bytes(*leaf));
+    Leaf* image = merge_.build_image(*leaf, buffer_.data());
+    const std::size_t n = image->count.load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < n && merge_.has_large(); ++i) {
+        const Record record = image->record(i);
+        if (!record.large()) continue;
+        LargeReference reference = record.large_reference();
+        auto* value = reinterpret_cast<LargeValue*>(reference.memory);
+        if (Result<void> placed = place_large(*value); !placed) return placed.error();
+        reference.sector = value->sector.load(std::memory_order_relaxed);
+        reference.memory = 0;
+        std::memcpy(const_cast<char*>(record.value().data()), &reference, sizeof(reference));
+        result.large.push_back(value);
+    }
+    const Bytes bytes(buffer_.data(), buffer_.size());
+    Result<std::uint64_t> sector = writer_.add(bytes);
+    if (!sector) return sector.error();
+    PageRef& ref = result.ref;
+    ref.sector = *sector;
+    ref.length = ref.memory_length = static_cast<std::uint32_t>(bytes.size());
+    ref.flags = merge_.has_large() ? PageRef::kHasLarge : std::uint8_t{0};
+    ref.checksum = hash64(bytes);
+    ref.checkpoint = number_;
+    ref.newest = to_number(merge_.newest());
+    ref.count = static_cast<std::uint32_t>(n);
+    return result;
+}
+
+/// Gives a large value its place on the disk, once.
+Result<void> Checkpointer::place_large(LargeValue& value) {
+    if (value.sector.load(std::memory_order_acquire) != 0) return {};
+    Result<std::uint64_t> sector = writer_.add({value.bytes.load(), value.length});
+    if (!sector) return sector.error();
+    context_.space.note_unemitted({*sector, value.sectors()});
+    value.written.store(true, std::memory_order_relaxed);
+    value.sector.store(*sector, std::memory_order_release);
+    return {};
+}
+
+/// Under the parent's latch: the image becomes the leaf's, and what it supersedes is let go.
+void Checkpointer::adopt_image(Tree& tree, const ImagedLeaf& imaged) {
+    release_images(tree, imaged.leaf);
+    imaged.leaf->disk = new Descriptor{imaged.ref, nullptr, attempt_};
+    imaged.leaf->imaged_count = static_cast<std::uint16_t>(imaged.count);
+    for (LargeValue* value : imaged.large) {
+        if (value->emitted.exchange(true, std::memory_order_relaxed)) continue;
+        context_.space.note_emitted({value->sector.load(std::memory_order_relaxed), value->sectors()});
+    }
+}
+
+void Checkpointer::release_images(Tree& tree, PageHeader* page) {
+    if (page->disk != nullptr) {
+        page->disk->next = page->carried;
+        page->carried = page->disk;
+        page->disk = nullptr;
+    }
+    while (page->carried != nullptr) {
+        Descriptor* gone = page->carried;
+        page->carried = gone->next;
+        release({gone->ref.sector, gone->ref.sectors()});
+        tree.retire_descriptor(gone);
+    }
+}
+
+void Checkpointer::abandon(const ImagedLeaf& imaged) {
+    writer_.abandon(imaged.ref.sector, imaged.ref.length);
+}
+
+// ---- inner levels -------------------------------------------------------------------------------
+
+Result<PageRef> Checkpointer::write_inner(std::uint8_t level, std::span<const Entry> entries,
+                                          Bytes high, bool has_high) {
+    std::vector<InnerImageEntry> children;
+    children.reserve(entries.size());
+    std::uint64_t newest = 0;
+    for (const Entry& entry : entries) {
+        children.push_back({entry.low, entry.ref});
+        newest = std::max(newest, entry.ref.newest);
+    }
+    const Bytes low = entries.front().low;
+    buffer_.assign(inner_image_bytes(children, low, high), 0);
+    build_inner_image(level, children, low, high, has_high, buffer_.data());
+    const Bytes bytes(buffer_.data(), buffer_.size());
+    Result<std::uint64_t> sector = writer_.add(bytes);
+    if (!sector) return sector.error();
+    PageRef ref;
+    ref.sector = *sector;
+    ref.length = ref.memory_length = static_cast<std::uint32_t>(bytes.size());
+    ref.level = level;
+    ref.checksum = hash64(bytes);
+    ref.checkpoint = number_;
+    ref.newest = newest;
+    ref.count = static_cast<std::uint32_t>(entries.size());
+    return ref;
+}
+
+/// Builds the levels above the lowest inner pages, and lets the former ones go.
+Result<void> Checkpointer::write_upper(KeyspaceMeta& meta, Entries entries) {
+    std::vector<Extent> upper;
+    std::uint8_t level = entries.front().ref.level;
+    while (entries.size() > 1) {
+        ++level;
+        Entries parents;
+        for (std::size_t begin = 0; begin < entries.size();) {
+            std::size_t end = begin, bytes = 0;
+            while (end < entries.size() && (end < begin + 2 || bytes < kInnerImageBytes)) {
+                bytes += PageRef::kEncodedSize + entries[end].low.size() + 2;
+                ++end;
+            }
+            const bool has_high = end < entries.size();
+            const std::span<const Entry> part(entries.data() + begin, end - begin);
+            Result<PageRef> ref =
+                write_inner(level, part, has_high ? Bytes(entries[end].low) : Bytes(), has_high);
+            if (!ref) {
+                for (const Extent& extent : upper) writer_.abandon(extent.sector, extent.bytes());
+                return ref.error();
+            }
+            upper.push_back({ref->sector, ref->sectors()});
+            parents.push_back({entries[begin].low, *ref});
+            begin = end;
+        }
+        entries = std::move(parents);
+    }
+    for (const Extent& extent : meta.upper) release(extent);
+    meta.upper = std::move(upper);
+    meta.root = entries.front().ref;
+    meta.height = level + 1u;
+    return {};
+}
+
+// ---- dropped trees ------------------------------------------------------------------------------
+
+Result<void> Checkpointer::list_subtree(const PageRef& ref, std::vector<Extent>& extents) {
+    if (ref.level <= 1) extents.push_back({ref.sector, ref.sectors()});  // `upper` has the others.
+    if (ref.level == 0 && (ref.flags & PageRef::kHasLarge) == 0) return {};
+    Result<std::vector<char>> image = read_image(context_.data, ref);
+    if (!image) return image.error();
+    if (ref.level == 0) {
+        const auto* leaf = reinterpret_cast<const Leaf*>(image->data());
+        for (std::size_t i = 0; i < leaf->count.load(std::memory_order_relaxed); ++i) {
+            if (!leaf->record(i).large()) continue;
+            const LargeReference reference = leaf->record(i).large_reference();
+            extents.push_back({reference.sector, sectors_of(reference.length)});
+        }
+        return {};
+    }
+    for (const auto& entry : decode_inner_image({image->data(), image->size()}).entries) {
+        if (Result<void> done = list_subtree(entry.ref, extents); !done) return done;
+    }
+    return {};
+}
+
+Result<void> Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& extents) {
+    const auto add = [&](const Descriptor* descriptor) {
+        extents.push_back({descriptor->ref.sector, descriptor->ref.sectors()});
+    };
+    if (page->disk != nullptr) add(page->disk);
+    for (const Descriptor* carried = page->carried; carried != nullptr; carried = carried->next) {
+        add(carried);
+    }
+    if (page->kind == PageKind::kLeaf) {
+        const auto* leaf = static_cast<const Leaf*>(page);
+        for (std::size_t i = 0; i < leaf->count.load(std::memory_order_acquire); ++i) {
+            if (!leaf->record(i).large()) continue;
+            const LargeValue* value = large_value_of(leaf->record(i));
+            const std::uint64_t sector = value->sector.load(std::memory_order_acquire);
+            if (sector != 0) extents.push_back({sector, value->sectors()});
+        }
+        return {};
+    }
+    Inner* inner = static_cast<Inner*>(page);
+    for (std::size_t i = 0; i < inner->children(); ++i) {
+        const ChildWord word = load_child(inner->child(i));
+        Result<void> done = word.resident()
+                                ? list_resident(word.page(), extents)
+                                : list_subtree(word.descriptor()->ref, extents);
+        if (!done) return done;
+    }
+    return {};
+}
+
+}  // namespace fulgur::storage

@@ -1,0 +1,55 @@
+// Packs images into runs of free blocks and writes each run with one large sequential write.
+//
+// `add` only copies into memory, so it may be called under a latch; `flush` does the I/O and is
+// called outside of them. What was added stays added: when a flush fails for want of space its runs
+// are kept and written by the next flush, because memory already refers to their places.
+// An image that turned out stale is given back after its run is written, never before: otherwise
+// somebody else could be given the place, and the late write would destroy what they put there.
+//
+// One thread at a time (the walker's).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <fulgur/result.h>
+
+#include "storage/data_file.h"
+#include "storage/space.h"
+
+namespace fulgur::storage {
+
+class ImageWriter {
+public:
+    ImageWriter(DataFile& data, SpaceManager& space) : data_(data), space_(space) {}
+
+    /// Takes a place for `image` and remembers to write it there.
+    /// @return its first sector; kNoSpace when the file may not grow.
+    Result<std::uint64_t> add(Bytes image);
+    /// Takes back a place that `add` gave: nothing refers to it.
+    void abandon(std::uint64_t sector, std::size_t bytes);
+    /// Writes what was added. Not synced.
+    Result<void> flush();
+    bool wants_flush() const { return buffered_ >= kFlushBytes; }
+    std::uint64_t images() const { return images_; }
+
+private:
+    static constexpr std::size_t kRunBytes = 1_MiB;
+    static constexpr std::size_t kFlushBytes = 1_MiB;
+
+    struct Run {
+        Extent extent;
+        std::vector<char> bytes;  ///< from the extent's beginning
+    };
+
+    Result<Run*> run_for(std::size_t sectors);
+
+    DataFile& data_;
+    SpaceManager& space_;
+    std::vector<Run> runs_;  ///< the last one is being filled
+    std::vector<Extent> abandoned_;
+    std::size_t buffered_ = 0;
+    std::uint64_t images_ = 0;
+};
+
+}  // namespace fulgur::storage

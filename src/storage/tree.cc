@@ -1,0 +1,349 @@
+// The reading side of the tree: descent, page-in, large values. tree_write.cc has the writing side.
+#include "storage/tree.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+#include "base/hash.h"
+#include "storage/data_file.h"
+#include "storage/page_image.h"
+
+namespace fulgur::storage {
+
+namespace {
+
+void prefetch_lines(const char* at, std::size_t lines) {
+    for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * 64);
+}
+
+/// A leaf's header, prints and first slots; an inner page's header and the heads that a binary
+/// search meets first.
+void prefetch_page(const PageHeader* page, bool leaf) {
+    prefetch_lines(page->base(), leaf ? 4 : 2);
+    if (!leaf) {
+        for (const std::size_t offset : {512, 1024, 1536}) __builtin_prefetch(page->base() + offset);
+    }
+}
+
+}  // namespace
+
+Tree::Tree(TreeContext& context) : context_(context) {}
+
+Tree::~Tree() { free_memory(); }
+
+void Tree::make_empty() {
+    constexpr std::size_t kFirstCapacity = 64;
+    char* frame = context_.frames.allocate(kFrameBytesMin);
+    Leaf* leaf = Leaf::format(frame, kFrameBytesMin, kFirstCapacity, {}, {}, false);
+    root_.store(ChildWord(leaf).bits(), std::memory_order_release);
+}
+
+void Tree::open_at(const PageRef& root) {
+    root_.store(ChildWord(new Descriptor{root, nullptr, 0}).bits(), std::memory_order_release);
+}
+
+std::uint32_t Tree::height() const {
+    const ChildWord word = load_child(root_);
+    return 1u + (word.resident() ? word.page()->level : word.descriptor()->ref.level);
+}
+
+/// Descends from the root; `choose(inner)` names the child to follow.
+template <typename Choose>
+Result<Tree::Place> Tree::descend(const Choose& choose) {
+    for (;;) {
+        Place place;
+        ChildSlot* slot = &root_;
+        for (;;) {
+            ChildWord word = load_child(*slot);
+            if (!word.resident()) [[unlikely]] {
+                Result<ChildWord> loaded = load_resident(place.parent, *slot, word);
+                if (!loaded) return loaded.error();
+                if (loaded->page() == nullptr) break;  // The parent was replaced: from the root again.
+                if (!loaded->resident()) continue;
+                word = *loaded;
+            }
+            if (word.page()->kind == PageKind::kLeaf) {
+                place.leaf = static_cast<Leaf*>(word.page());
+                return place;
+            }
+            place.parent = static_cast<Inner*>(word.page());
+            place.index = choose(*place.parent);
+            slot = &place.parent->child(place.index);
+        }
+    }
+}
+
+Result<Tree::Place> Tree::place_for(Bytes key) {
+    return descend([key](const Inner& inner) { return inner.search(key); });
+}
+
+Result<Tree::Place> Tree::place_before(Bytes key) {
+    return descend([key](const Inner& inner) {
+        const std::size_t index = inner.search(key);
+        return index > 0 && inner.child_low(index) == key ? index - 1 : index;
+    });
+}
+
+Result<Tree::Place> Tree::last_place() {
+    return descend([](const Inner& inner) { return inner.children() - 1; });
+}
+
+Result<Leaf*> Tree::leaf_for(Bytes key) {
+    // The common case, all resident, without building a Place.
+    ChildWord word = load_child(root_);
+    while (word.resident()) {
+        PageHeader* page = word.page();
+        if (page->kind == PageKind::kLeaf) return static_cast<Leaf*>(page);
+        Inner* inner = static_cast<Inner*>(page);
+        word = load_child(inner->child(inner->search(key)));
+    }
+    Result<Place> place = place_for(key);
+    if (!place) return place.error();
+    return place->leaf;
+}
+
+Result<Leaf*> Tree::child_leaf(Inner* parent, std::size_t index) {
+    ChildSlot& slot = parent->child(index);
+    ChildWord word = load_child(slot);
+    while (!word.resident()) {
+        Result<ChildWord> loaded = load_resident(parent, slot, word);
+        if (!loaded) return loaded.error();
+        word = *loaded;
+    }
+    return static_cast<Leaf*>(word.page());
+}
+
+/// Level by level for the whole group: while one key's next page comes from memory, the others'
+/// are already on their way.
+Result<void> Tree::leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves) {
+    assert(keys.size() <= kGroupMax);
+    std::array<PageHeader*, kGroupMax> pages;
+    const ChildWord root = load_child(root_);
+    const bool resident = root.resident();
+    const std::size_t levels = resident ? root.page()->level : 0;
+    for (std::size_t i = 0; i < keys.size(); ++i) pages[i] = resident ? root.page() : nullptr;
+    for (std::size_t level = levels; level > 0; --level) {
+        for (std::size_t i = 0; i < keys.size(); ++i) {
+            if (pages[i] == nullptr) continue;
+            Inner* inner = static_cast<Inner*>(pages[i]);
+            const ChildWord word = load_child(inner->child(inner->search(keys[i])));
+            pages[i] = word.resident() ? word.page() : nullptr;
+            if (word.resident()) prefetch_page(word.page(), level == 1);
+        }
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (pages[i] == nullptr) {
+            Result<Leaf*> leaf = leaf_for(keys[i]);
+            if (!leaf) return leaf.error();
+            pages[i] = *leaf;
+        }
+        leaves[i] = static_cast<Leaf*>(pages[i]);
+    }
+    return {};
+}
+
+Result<std::optional<Record>> Tree::find(Bytes key, std::uint64_t hash, Sequence snapshot) {
+    Result<Leaf*> leaf = leaf_for(key);
+    if (!leaf) return leaf.error();
+    return (*leaf)->find(key.substr((*leaf)->prefix_size), print_of(hash), snapshot);
+}
+
+Result<void> Tree::find_many(std::span<const Bytes> keys, Sequence snapshot,
+                             std::span<std::optional<Record>> records) {
+    std::array<Leaf*, kGroupMax> leaves;
+    std::array<std::uint8_t, kGroupMax> prints;
+    if (Result<void> found = leaves_for(keys, leaves); !found) return found;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        prints[i] = print_of(hash64(keys[i]));
+        leaves[i]->prefetch_match(prints[i]);
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        records[i] = leaves[i]->find(keys[i].substr(leaves[i]->prefix_size), prints[i], snapshot);
+    }
+    return {};
+}
+
+Result<std::vector<char>> read_image(DataFile& data, const PageRef& ref) {
+    std::vector<char> image(ref.length);
+    if (Result<void> read = data.read(ref.sector, image); !read) return read.error();
+    const Bytes bytes(image.data(), image.size());
+    const auto fault = [&](const char* what) {
+        return Error(ErrorCode::kCorruption, what).at(data.name(), ref.sector * kSectorBytes);
+    };
+    if (hash64(bytes) != ref.checksum) return fault("page checksum mismatch");
+    Result<void> sound = ref.level == 0 ? check_leaf_image(bytes, ref) : check_inner_image(bytes, ref);
+    if (!sound) return fault(sound.error().what().data());
+    return image;
+}
+
+Result<PageHeader*> Tree::page_in(const Descriptor& descriptor) {
+    Result<std::vector<char>> image = read_image(context_.data, descriptor.ref);
+    if (!image) return image.error();
+    context_.counters.pages_read.fetch_add(1, std::memory_order_relaxed);
+    return build_from_image(descriptor.ref, *image);
+}
+
+Result<PageHeader*> Tree::build_from_image(const PageRef& ref, std::span<char> image) {
+    const Error over(ErrorCode::kLimit, "a page does not fit the memory budget; raise memory_budget");
+    const Bytes bytes(image.data(), image.size());
+    if (ref.level == 0) {
+        const std::size_t size = leaf_frame_bytes(bytes);
+        if (!context_.frames.has_room(size)) return over;
+        Leaf* leaf = load_leaf(bytes, context_.frames.allocate(size), size);
+        adopt_large_values(leaf);
+        leaf->imaged_count = leaf->count.load(std::memory_order_relaxed);
+        return leaf;
+    }
+    const InnerImage decoded = decode_inner_image(bytes);
+    std::vector<Inner::Entry> entries;
+    entries.reserve(decoded.entries.size());
+    for (const auto& entry : decoded.entries) {
+        entries.push_back({entry.separator, ChildWord(new Descriptor{entry.ref, nullptr, 0})});
+    }
+    const std::size_t needed = Inner::bytes_needed(entries, decoded.low, decoded.high);
+    const std::size_t size = frame_bytes_for(needed + needed / 8);
+    if (!context_.frames.has_room(size)) {
+        for (const Inner::Entry& entry : entries) delete entry.child.descriptor();
+        return over;
+    }
+    return Inner::build(context_.frames.allocate(size), size, decoded.level, entries, decoded.low,
+                        decoded.high, decoded.has_high);
+}
+
+/// Gives every record with a large value the object that its readers share.
+void Tree::adopt_large_values(Leaf* leaf) {
+    const std::size_t n = leaf->count.load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < n; ++i) {
+        const Record record = leaf->record(i);
+        if (!record.large()) continue;
+        LargeReference reference = record.large_reference();
+        auto* value = new LargeValue;
+        value->length = reference.length;
+        value->checksum = reference.checksum;
+        value->sector.store(reference.sector, std::memory_order_relaxed);
+        value->written.store(true, std::memory_order_relaxed);
+        value->emitted.store(true, std::memory_order_relaxed);
+        reference.memory = reinterpret_cast<std::uint64_t>(value);
+        // Not published yet, so this record may still change.
+        std::memcpy(const_cast<char*>(record.value().data()), &reference, sizeof(reference));
+    }
+}
+
+/// Frees a page that was never published, and what only it refers to.
+void Tree::discard(PageHeader* page) {
+    if (page->kind == PageKind::kLeaf) {
+        auto* leaf = static_cast<Leaf*>(page);
+        const std::size_t n = leaf->count.load(std::memory_order_relaxed);
+        for (std::size_t i = 0; i < n; ++i) {
+            if (leaf->record(i).large()) delete large_value_of(leaf->record(i));
+        }
+    } else {
+        auto* inner = static_cast<Inner*>(page);
+        for (std::size_t i = 0; i < inner->children(); ++i) {
+            delete load_child(inner->child(i)).descriptor();
+        }
+    }
+    context_.frames.free(page->base(), page->size);
+}
+
+/// Reads the page behind `word` and installs it.
+/// @return the resident word; a null page when `parent` was replaced meanwhile: descend again.
+Result<ChildWord> Tree::load_resident(Inner* parent, ChildSlot& slot, ChildWord word) {
+    Descriptor* descriptor = word.descriptor();
+    Result<PageHeader*> page = page_in(*descriptor);
+    LatchGuard guard(parent == nullptr ? root_latch_ : parent->latch);
+    const bool stale = parent != nullptr && parent->replaced.load(std::memory_order_relaxed) != 0;
+    const ChildWord now = load_child(slot);
+    if (stale || now != word) {
+        // Somebody else was faster. If reading failed, it may be because the place was reused.
+        if (page) discard(*page);
+        if (stale) return ChildWord();
+        return now;
+    }
+    if (!page) return page.error();
+    (*page)->emitted = std::max(descriptor->emitted, parent == nullptr ? 0 : parent->emitted);
+    // Pages above the lowest inner level are written anew by every checkpoint, which knows their
+    // places from the catalog.
+    if ((*page)->level <= 1) {
+        (*page)->disk = descriptor;
+    } else {
+        retire_descriptor(descriptor);
+    }
+    slot.store(ChildWord(*page).bits(), std::memory_order_release);
+    return ChildWord(*page);
+}
+
+Result<Bytes> Tree::load_large(LargeValue& value) {
+    if (const char* bytes = value.bytes.load(std::memory_order_acquire)) return Bytes(bytes, value.length);
+    if (value.length > context_.frames.budget() / 4) {
+        return Error(ErrorCode::kLimit,
+                     "the value is above a quarter of the memory budget; read it in parts");
+    }
+    const std::size_t size = frame_bytes_for(value.length);
+    if (!context_.frames.has_room(size)) {
+        return Error(ErrorCode::kLimit, "the value does not fit the memory budget; raise memory_budget");
+    }
+    char* memory = context_.frames.allocate(size);
+    const std::uint64_t sector = value.sector.load(std::memory_order_acquire);
+    Result<void> read = context_.data.read(sector, {memory, value.length});
+    if (read && hash64({memory, value.length}) != value.checksum) {
+        read = Error(ErrorCode::kCorruption, "large value checksum mismatch")
+                   .at(context_.data.name(), sector * kSectorBytes);
+    }
+    if (!read) {
+        context_.frames.free(memory, size);
+        return read.error();
+    }
+    char* expected = nullptr;
+    if (!value.bytes.compare_exchange_strong(expected, memory, std::memory_order_acq_rel)) {
+        context_.frames.free(memory, size);
+        memory = expected;
+    }
+    return Bytes(memory, value.length);
+}
+
+void Tree::retire_page(PageHeader* page) {
+    context_.versions.retire(page, page->size, &FramePool::free_retired, &context_.frames);
+}
+
+void Tree::retire_descriptor(Descriptor* descriptor) {
+    context_.versions.retire(
+        descriptor, sizeof(Descriptor),
+        [](void*, void* memory, std::size_t) { delete static_cast<Descriptor*>(memory); }, nullptr);
+}
+
+void Tree::free_subtree(ChildWord word) {
+    if (!word.resident()) {
+        delete word.descriptor();
+        return;
+    }
+    PageHeader* page = word.page();
+    for (Descriptor* carried = page->carried; carried != nullptr;) {
+        delete std::exchange(carried, carried->next);
+    }
+    delete page->disk;
+    if (page->kind == PageKind::kLeaf) {
+        auto* leaf = static_cast<Leaf*>(page);
+        const std::size_t n = leaf->count.load(std::memory_order_relaxed);
+        for (std::size_t i = 0; i < n; ++i) {
+            if (!leaf->record(i).large()) continue;
+            LargeValue* value = large_value_of(leaf->record(i));
+            if (char* bytes = value->bytes.load()) {
+                context_.frames.free(bytes, frame_bytes_for(value->length));
+            }
+            delete value;
+        }
+    } else {
+        auto* inner = static_cast<Inner*>(page);
+        for (std::size_t i = 0; i < inner->children(); ++i) free_subtree(load_child(inner->child(i)));
+    }
+    context_.frames.free(page->base(), page->size);
+}
+
+void Tree::free_memory() {
+    const std::uint64_t bits = root_.exchange(0, std::memory_order_acq_rel);
+    if (bits != 0) free_subtree(ChildWord::from_bits(bits));
+}
+
+}  // namespace fulgur::storage

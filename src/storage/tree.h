@@ -1,0 +1,203 @@
+// One keyspace's tree in memory, over its images on the disk.
+//
+// Who may do what:
+//   readers     pinned (versions.h); descend by acquire loads of child words; take no latch, except to
+//               install a page that they read from the disk
+//   the writer  one at a time (the holder of the engine's commit mutex): appends under the leaf's
+//               latch; replaces leaves and inner pages
+//   the walker  one at a time (checkpoint.h): images leaves unlatched, emits a lowest inner page
+//               under that page's latch
+//
+// Every store into an inner page's child word, and every read or write of the children's `disk`,
+// `carried` and `imaged_count`, is made under that inner page's latch after checking its `replaced`
+// (the root word stands under `root_latch`). A writer checks `replaced` after latching any page. Latch
+// order: leaf to root. There are no parent pointers: a parent is found by descending for the child's
+// lower fence, which never changes in a page's life.
+//
+// Why a reader may use any page that it reached: child words are published with release after the
+// page is complete; a page that was live at any moment after the reader took its sequence S holds
+// every version that S sees, because commits up to S were applied before S was visible, later
+// consolidations keep what a pin may see, and a replaced page never changes again.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <fulgur/result.h>
+
+#include "storage/frame_pool.h"
+#include "storage/inner.h"
+#include "storage/latch.h"
+#include "storage/leaf.h"
+#include "storage/leaf_merge.h"
+#include "storage/versions.h"
+
+namespace fulgur::storage {
+
+class DataFile;
+class SpaceManager;
+
+/// Which checkpoint comes next or is running. One word, so that number and attempt are read together
+/// (under latches, by whoever lets disk space go).
+class CheckpointClock {
+public:
+    /// Identifies an attempt at a checkpoint: never 0, never used twice.
+    using Attempt = std::uint64_t;
+    static constexpr unsigned kAttemptBits = 16;
+
+    /// Begins (attempt > 0) or ends (0) an attempt at checkpoint `number`.
+    void set(std::uint64_t number, std::uint64_t attempt) {
+        word_.store(number << kAttemptBits | attempt, std::memory_order_release);
+    }
+    std::uint64_t number() const { return load() >> kAttemptBits; }
+    /// The running attempt.
+    Attempt attempt() const { return load(); }
+    /// The first checkpoint that will not refer to something let go just now.
+    /// @param emitted  the attempt that last wrote the place where it was.
+    std::uint64_t first_without(Attempt emitted) const {
+        const std::uint64_t word = load();
+        const bool running = (word & ((1u << kAttemptBits) - 1)) != 0;
+        return (word >> kAttemptBits) + (running && emitted == word ? 1 : 0);
+    }
+
+private:
+    std::uint64_t load() const { return word_.load(std::memory_order_acquire); }
+    std::atomic<std::uint64_t> word_{std::uint64_t{1} << kAttemptBits};
+};
+
+struct TreeCounters {
+    std::atomic<std::uint64_t> pages_read{0};
+    std::atomic<std::uint64_t> consolidations{0};
+    std::atomic<std::uint64_t> splits{0};
+};
+
+/// What all trees of a database share.
+struct TreeContext {
+    FramePool& frames;
+    Versions& versions;
+    DataFile& data;
+    SpaceManager& space;
+    CheckpointClock& clock;
+    TreeCounters& counters;
+};
+
+/// One operation of a commit, as the tree needs it.
+struct TreeOperation {
+    Bytes key;
+    Bytes value;                  ///< inline, or an encoded LargeReference
+    std::uint64_t expiry = 0;
+    std::uint8_t flags = 0;       ///< RecordFlag
+    Leaf* leaf = nullptr;         ///< where prepare found it; may have been replaced since
+};
+
+class Tree {
+public:
+    explicit Tree(TreeContext& context);
+    ~Tree();  ///< frees everything at once: nobody may be reading
+    Tree(const Tree&) = delete;
+    Tree& operator=(const Tree&) = delete;
+
+    /// Begins as one empty leaf.
+    void make_empty();
+    /// Begins as what a checkpoint wrote.
+    void open_at(const PageRef& root);
+
+    // Readers.
+    /// The leaf that covers `key`, read from the disk when it must be.
+    Result<Leaf*> leaf_for(Bytes key);
+    /// The lowest inner page above that leaf, and the leaf's index in it; null when the root is a leaf.
+    struct Place {
+        Leaf* leaf = nullptr;
+        Inner* parent = nullptr;
+        std::size_t index = 0;
+    };
+    Result<Place> place_for(Bytes key);
+    /// The leaf with the greatest keys below `key`.
+    Result<Place> place_before(Bytes key);
+    Result<Place> last_place();
+    /// leaf_for for up to kGroupMax keys at once: cache misses overlap.
+    static constexpr std::size_t kGroupMax = 32;
+    Result<void> leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves);
+    /// The child of a lowest inner page, read when it must be; null: the page was replaced, descend.
+    Result<Leaf*> child_leaf(Inner* parent, std::size_t index);
+
+    /// The newest versions not above `snapshot` of up to kGroupMax keys, tombstones included.
+    Result<void> find_many(std::span<const Bytes> keys, Sequence snapshot,
+                           std::span<std::optional<Record>> records);
+    /// The newest version not above `snapshot`, a tombstone included.
+    Result<std::optional<Record>> find(Bytes key, std::uint64_t hash, Sequence snapshot);
+
+    // The writer.
+    /// Makes the leaves of sorted operations resident and adds what applying may take to `bytes`.
+    /// The last step that may refuse. @return kIo, kCorruption, kLimit, kBusy.
+    Result<void> prepare(std::span<TreeOperation> operations, std::uint64_t& bytes);
+    /// Applies prepared operations. Cannot fail.
+    void apply(std::span<TreeOperation> operations, Sequence sequence);
+    /// Replaces a leaf whose tail is long by a sorted one, if nobody holds its latch. Any reader.
+    void tidy_leaf(const Place& place);
+
+    // The walker.
+    ChildSlot& root() { return root_; }
+    LatchWord& root_latch() { return root_latch_; }
+    std::uint32_t height() const;
+    TreeContext& context() { return context_; }
+    /// Retires `page` and its place: it was unlinked.
+    void retire_page(PageHeader* page);
+    void retire_descriptor(Descriptor* descriptor);
+    /// A large value's bytes: from memory, or read and kept, counted against the budget.
+    /// @return kLimit above a quarter of the budget; then read parts of it.
+    Result<Bytes> load_large(LargeValue& value);
+    /// Frees the memory of everything below the root; large values too. Nobody may be reading.
+    void free_memory();
+
+private:
+    /// A latched parent: an inner page, or the root word when `page` is null.
+    struct Parent {
+        Inner* page = nullptr;
+        ChildSlot* slot = nullptr;
+        std::size_t index = 0;
+        LatchWord* word = nullptr;
+    };
+    template <typename Choose>
+    Result<Place> descend(const Choose& choose);
+    /// Latches the parent of `child`; its slot points to `child`.
+    Parent latch_parent(const PageHeader* child);
+    Result<ChildWord> load_resident(Inner* parent, ChildSlot& slot, ChildWord word);
+    Result<PageHeader*> page_in(const Descriptor& descriptor);
+    Result<PageHeader*> build_from_image(const PageRef& ref, std::span<char> image);
+    void adopt_large_values(Leaf* leaf);
+    void discard(PageHeader* page);
+    void free_subtree(ChildWord word);
+
+    Leaf* resident_leaf_for(Bytes key);
+    /// One thread's memory for consolidating.
+    struct Scratch {
+        LeafMerge merge;
+        std::vector<Sequence> snapshots;
+    };
+    void apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& latched);
+    void make_room(Leaf* leaf, Bytes key, std::size_t record_bytes, Scratch& scratch);
+    void collect(const Leaf& leaf, Scratch& scratch);
+    Result<void> prepare_leaf(const Leaf& leaf, std::size_t records, std::size_t record_bytes,
+                              std::uint64_t& bytes);
+    void replace_leaf(Leaf* leaf, Leaf* left, Leaf* right, std::span<const Record> dropped);
+    void release_dropped(std::span<const Record> dropped, std::uint64_t emitted);
+    void insert_split(PageHeader* child, PageHeader* left, Bytes separator, PageHeader* right,
+                      Parent parent);
+    void split_inner(Inner* page, std::vector<Inner::Entry> entries, std::size_t inserted);
+    void replace_in_parent(Inner* page, Inner* copy);
+    static void carry(PageHeader* from, PageHeader* to);
+
+    TreeContext& context_;
+    ChildSlot root_{0};
+    LatchWord root_latch_{0};
+    Scratch writer_scratch_;  ///< tidy_leaf has its own
+    std::atomic<std::uint32_t> consolidations_{0};
+};
+
+/// Reads the image behind `ref` and checks its checksum and form.
+/// @return kIo, kCorruption: naming the byte in the data file.
+Result<std::vector<char>> read_image(DataFile& data, const PageRef& ref);
+
+}  // namespace fulgur::storage

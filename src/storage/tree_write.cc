@@ -1,0 +1,335 @@
+// The writing side of the tree: prepare, apply, consolidation, splits. Rules in tree.h.
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+#include "base/hash.h"
+#include "os/thread.h"
+#include "storage/space.h"
+#include "storage/tree.h"
+
+namespace fulgur::storage {
+
+namespace {
+
+/// The horizon is asked for anew this often even when nothing seems to wait for it.
+constexpr std::uint32_t kConsolidationsPerHorizon = 256;
+
+std::size_t record_bytes_max(const TreeOperation& operation) {
+    return Record::size_of(operation.key.size(), operation.value.size(),
+                           (operation.flags & kExpires) != 0);
+}
+
+/// Sized so that an eighth of it is free for the next separators.
+std::size_t inner_frame_bytes(std::size_t needed) { return frame_bytes_for(needed + needed / 8); }
+
+}  // namespace
+
+// ---- prepare ----------------------------------------------------------------------------------
+
+Result<void> Tree::prepare(std::span<TreeOperation> operations, std::uint64_t& bytes) {
+    std::array<Bytes, kGroupMax> keys;
+    std::array<Leaf*, kGroupMax> leaves;
+    for (std::size_t begin = 0; begin < operations.size(); begin += kGroupMax) {
+        const std::size_t n = std::min(kGroupMax, operations.size() - begin);
+        for (std::size_t i = 0; i < n; ++i) keys[i] = operations[begin + i].key;
+        if (n == 1) {
+            Result<Leaf*> leaf = leaf_for(keys[0]);
+            if (!leaf) return leaf.error();
+            leaves[0] = *leaf;
+        } else if (Result<void> found = leaves_for({keys.data(), n}, leaves); !found) {
+            return found;
+        }
+        for (std::size_t i = 0; i < n; ++i) operations[begin + i].leaf = leaves[i];
+    }
+    // Sorted operations meet their leaves in order: add up what each leaf must take.
+    for (std::size_t begin = 0; begin < operations.size();) {
+        Leaf* leaf = operations[begin].leaf;
+        std::size_t end = begin, record_bytes = 0;
+        for (; end < operations.size() && operations[end].leaf == leaf; ++end) {
+            record_bytes += record_bytes_max(operations[end]);
+        }
+        if (Result<void> room = prepare_leaf(*leaf, end - begin, record_bytes, bytes); !room) {
+            return room;
+        }
+        begin = end;
+    }
+    return {};
+}
+
+/// Adds what consolidating and splitting may allocate, old frames included until readers end.
+Result<void> Tree::prepare_leaf(const Leaf& leaf, std::size_t records, std::size_t record_bytes,
+                                std::uint64_t& bytes) {
+    const std::size_t published = leaf.count.load(std::memory_order_relaxed);
+    if (published + records <= leaf.capacity && record_bytes <= leaf.free_bytes()) return {};
+    bytes += 3 * std::uint64_t{leaf.size} + 4 * record_bytes + 2 * kFrameBytesMin;
+    if (leaf.size < kFrameBytesMax / 2) return {};
+    // One key's versions may have filled the largest frame: only readers that end can help.
+    context_.versions.refresh_horizon();
+    Scratch scratch;
+    collect(leaf, scratch);
+    if (scratch.merge.plan(leaf, {}, record_bytes)) return {};
+    return Error(ErrorCode::kBusy,
+                 "readers hold too many versions of one key; end the oldest reader and try again");
+}
+
+// ---- apply ------------------------------------------------------------------------------------
+
+void Tree::apply(std::span<TreeOperation> operations, Sequence sequence) {
+    // The heap's top is known only after the header has arrived: two steps ahead, one after the other.
+    constexpr std::size_t kHeaderAhead = 8, kHeapAhead = 4;
+    Leaf* latched = nullptr;
+    for (std::size_t i = 0; i < operations.size(); ++i) {
+        if (i + kHeaderAhead < operations.size()) {
+            __builtin_prefetch(operations[i + kHeaderAhead].leaf->base(), 1);
+        }
+        if (i + kHeapAhead < operations.size()) {
+            const Leaf* ahead = operations[i + kHeapAhead].leaf;
+            const char* top = ahead->end() - ahead->heap_bytes;
+            __builtin_prefetch(top - 64, 1);
+            __builtin_prefetch(top - 128, 1);
+        }
+        apply_one(operations[i], sequence, latched);
+    }
+    if (latched != nullptr) unlatch(latched->latch);
+}
+
+/// @param latched  the leaf whose latch the caller holds, or null; the same on return.
+void Tree::apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& latched) {
+    const std::uint8_t print = print_of(hash64(operation.key));
+    for (Leaf* leaf = operation.leaf;;) {
+        if (latched != leaf) {
+            if (latched != nullptr) unlatch(latched->latch);
+            latched = nullptr;
+            latch(leaf->latch);
+            latched = leaf;
+        }
+        if (leaf->replaced.load(std::memory_order_relaxed) != 0) {
+            unlatch(leaf->latch);
+            latched = nullptr;
+            leaf = resident_leaf_for(operation.key);
+            continue;
+        }
+        assert(leaf->covers(operation.key));
+        const RecordParts parts{operation.key.substr(leaf->prefix_size), operation.value, sequence,
+                                operation.expiry, operation.flags, print};
+        if (leaf->has_room(parts.size())) [[likely]] {
+            os::yield_point("before append");
+            leaf->append(parts);
+            return;
+        }
+        latched = nullptr;
+        make_room(leaf, operation.key, parts.size(), writer_scratch_);
+        leaf = resident_leaf_for(operation.key);
+    }
+}
+
+/// Everything was made resident by prepare, and nothing is evicted under the commit mutex.
+Leaf* Tree::resident_leaf_for(Bytes key) {
+    ChildWord word = load_child(root_);
+    for (;;) {
+        assert(word.resident());
+        if (word.page()->kind == PageKind::kLeaf) return static_cast<Leaf*>(word.page());
+        Inner* inner = static_cast<Inner*>(word.page());
+        word = load_child(inner->child(inner->search(key)));
+    }
+}
+
+// ---- consolidation ----------------------------------------------------------------------------
+
+void Tree::collect(const Leaf& leaf, Scratch& scratch) {
+    Versions& versions = context_.versions;
+    if (consolidations_.fetch_add(1, std::memory_order_relaxed) % kConsolidationsPerHorizon == 0) {
+        versions.refresh_horizon();
+    }
+    const std::size_t n = leaf.count.load(std::memory_order_acquire);
+    for (bool refreshed = false;; refreshed = true) {
+        const Sequence horizon = versions.horizon();  // Before the snapshots: see versions.h.
+        versions.snapshots(scratch.snapshots);
+        scratch.merge.collect(leaf, n, {horizon, scratch.snapshots}, false);
+        if (refreshed || scratch.merge.superseded_kept() * 4 <= n) return;
+        versions.refresh_horizon();
+    }
+}
+
+/// Consolidates a latched leaf into one or two with room for the record; lets the latch go.
+void Tree::make_room(Leaf* leaf, Bytes key, std::size_t record_bytes, Scratch& scratch) {
+    collect(*leaf, scratch);
+    const bool planned = scratch.merge.plan(*leaf, key, record_bytes);
+    assert(planned);  // prepare_leaf checked the one case in which it is not.
+    if (!planned) {
+        detail::value_of_error(Error(ErrorCode::kBusy, "no frame holds one key's kept versions"));
+    }
+    std::array<Leaf*, 2> fresh{};
+    const auto plans = scratch.merge.plans();
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+        fresh[i] = scratch.merge.build(*leaf, plans[i], context_.frames.allocate(plans[i].size));
+    }
+    context_.counters.consolidations.fetch_add(1, std::memory_order_relaxed);
+    replace_leaf(leaf, fresh[0], fresh[1], scratch.merge.dropped_large());
+}
+
+void Tree::replace_leaf(Leaf* leaf, Leaf* left, Leaf* right, std::span<const Record> dropped) {
+    os::yield_point("before swap");
+    const Parent parent = latch_parent(leaf);
+    carry(leaf, left);
+    left->emitted = leaf->emitted;
+    release_dropped(dropped, parent.page == nullptr ? leaf->emitted : parent.page->emitted);
+    if (right == nullptr) {
+        parent.slot->store(ChildWord(left).bits(), std::memory_order_release);
+        unlatch(*parent.word);
+    } else {
+        context_.counters.splits.fetch_add(1, std::memory_order_relaxed);
+        right->emitted = leaf->emitted;
+        insert_split(leaf, left, right->low(), right, parent);
+    }
+    leaf->replaced.store(1, std::memory_order_relaxed);
+    unlatch(leaf->latch);
+    retire_page(leaf);
+}
+
+/// The images that `from` stood for are now superseded by `to`'s next image.
+void Tree::carry(PageHeader* from, PageHeader* to) {
+    to->carried = from->carried;
+    from->carried = nullptr;
+    if (from->disk != nullptr) {
+        from->disk->next = to->carried;
+        to->carried = from->disk;
+        from->disk = nullptr;
+    }
+}
+
+/// Lets go of large values that no version needs. Under the parent's latch, so that `emitted`
+/// says for sure whether the running checkpoint already refers to them.
+void Tree::release_dropped(std::span<const Record> dropped, std::uint64_t emitted) {
+    if (dropped.empty()) return;
+    const std::uint64_t tag = context_.clock.first_without(emitted);
+    for (const Record& record : dropped) {
+        LargeValue* value = large_value_of(record);
+        if (const std::uint64_t sector = value->sector.load(std::memory_order_acquire)) {
+            context_.space.release({sector, value->sectors()}, tag, context_.versions.advance_epoch());
+        }
+        const std::size_t bytes = value->bytes.load() == nullptr ? 0 : frame_bytes_for(value->length);
+        context_.versions.retire(
+            value, bytes,
+            [](void* pool, void* memory, std::size_t size) {
+                auto* gone = static_cast<LargeValue*>(memory);
+                if (char* data = gone->bytes.load()) {
+                    static_cast<FramePool*>(pool)->free(data, frame_bytes_for(gone->length));
+                }
+                static_cast<void>(size);
+                delete gone;
+            },
+            &context_.frames);
+    }
+}
+
+void Tree::tidy_leaf(const Place& place) {
+    Leaf* leaf = place.leaf;
+    if (!context_.frames.has_room(3 * std::uint64_t{leaf->size}) || !try_latch(leaf->latch)) return;
+    if (leaf->replaced.load(std::memory_order_relaxed) != 0) {
+        unlatch(leaf->latch);
+        return;
+    }
+    Scratch scratch;
+    make_room(leaf, {}, 0, scratch);
+}
+
+// ---- inner pages ------------------------------------------------------------------------------
+
+Tree::Parent Tree::latch_parent(const PageHeader* child) {
+    for (;;) {
+        const ChildWord root = load_child(root_);
+        if (root.page() == child) {
+            latch(root_latch_);
+            if (load_child(root_).page() == child) return {nullptr, &root_, 0, &root_latch_};
+            unlatch(root_latch_);
+            continue;
+        }
+        // Pages above a resident page are resident.
+        Inner* page = static_cast<Inner*>(root.page());
+        while (page->level > child->level + 1) {
+            page = static_cast<Inner*>(load_child(page->child(page->search(child->low()))).page());
+        }
+        latch(page->latch);
+        if (page->replaced.load(std::memory_order_relaxed) == 0) {
+            const std::size_t index = page->search(child->low());
+            ChildSlot& slot = page->child(index);
+            if (load_child(slot).page() == child) return {page, &slot, index, &page->latch};
+        }
+        unlatch(page->latch);
+        os::yield();
+    }
+}
+
+/// Puts (left, separator, right) where `child` was; lets the parent's latch go.
+void Tree::insert_split(PageHeader* child, PageHeader* left, Bytes separator, PageHeader* right,
+                        Parent parent) {
+    if (parent.page == nullptr) {
+        const std::array<Inner::Entry, 2> entries{
+            Inner::Entry{{}, ChildWord(left)}, Inner::Entry{std::string(separator), ChildWord(right)}};
+        const std::size_t size = frame_bytes_for(Inner::bytes_needed(entries, {}, {}));
+        Inner* root = Inner::build(context_.frames.allocate(size), size,
+                                   static_cast<std::uint8_t>(child->level + 1), entries, {}, {}, false);
+        root->emitted = child->emitted;
+        root_.store(ChildWord(root).bits(), std::memory_order_release);
+        unlatch(*parent.word);
+        return;
+    }
+    Inner* page = parent.page;
+    char* frame = context_.frames.allocate(page->size);
+    Inner* copy = Inner::copy_with_split(frame, *page, parent.index, ChildWord(left), separator,
+                                         ChildWord(right));
+    if (copy != nullptr) {
+        replace_in_parent(page, copy);
+        return;
+    }
+    context_.frames.free(frame, page->size);
+    std::vector<Inner::Entry> entries = page->entries();
+    entries[parent.index].child = ChildWord(left);
+    entries.insert(entries.begin() + static_cast<std::ptrdiff_t>(parent.index) + 1,
+                   {std::string(separator), ChildWord(right)});
+    split_inner(page, std::move(entries), parent.index + 1);
+}
+
+/// Rebuilds a latched inner page that is full, as one page or as two; lets its latch go.
+void Tree::split_inner(Inner* page, std::vector<Inner::Entry> entries, std::size_t inserted) {
+    constexpr std::size_t kChildrenMin = 8;  // Long separators get larger frames, not thinner pages.
+    const auto build = [&](std::span<const Inner::Entry> part, Bytes low, Bytes high, bool has_high) {
+        const std::size_t size = inner_frame_bytes(Inner::bytes_needed(part, low, high));
+        return Inner::build(context_.frames.allocate(size), size, page->level, part, low, high,
+                            has_high);
+    };
+    const std::span<const Inner::Entry> all(entries);
+    const std::size_t needed = Inner::bytes_needed(all, page->low(), page->high());
+    if (entries.size() < kChildrenMin || inner_frame_bytes(needed) <= kFrameBytesMin) {
+        replace_in_parent(page, build(all, page->low(), page->high(), page->has_high()));
+        return;
+    }
+    // Ascending keys fill pages: the new child alone goes right.
+    const std::size_t middle = inserted + 1 == entries.size() ? inserted : entries.size() / 2;
+    const std::string separator = entries[middle].separator;
+    Inner* left = build(all.first(middle), page->low(), separator, true);
+    Inner* right = build(all.subspan(middle), separator, page->high(), page->has_high());
+    const Parent parent = latch_parent(page);
+    carry(page, left);
+    left->emitted = right->emitted = page->emitted;
+    insert_split(page, left, separator, right, parent);
+    page->replaced.store(1, std::memory_order_relaxed);
+    unlatch(page->latch);
+    retire_page(page);
+}
+
+/// Swaps a latched inner page for its copy; lets its latch go.
+void Tree::replace_in_parent(Inner* page, Inner* copy) {
+    const Parent parent = latch_parent(page);
+    carry(page, copy);
+    copy->emitted = page->emitted;
+    parent.slot->store(ChildWord(copy).bits(), std::memory_order_release);
+    unlatch(*parent.word);
+    page->replaced.store(1, std::memory_order_relaxed);
+    unlatch(page->latch);
+    retire_page(page);
+}
+
+}  // namespace fulgur::storage
