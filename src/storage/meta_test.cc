@@ -192,7 +192,9 @@ TEST(MetaTest, SurvivesRandomDamage) {
             bad[random.below(bad.size())] = static_cast<char>(random.next());
         }
         const Result<Meta> decoded = Meta::decode(bad, kFileSectors);
-        if (decoded.ok()) EXPECT_LE(decoded->encoded_size(), bad.size());
+        if (decoded.ok()) {
+            EXPECT_LE(decoded->encoded_size(), bad.size());
+        }
     }
 }
 
