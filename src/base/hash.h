@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #ifndef XXH_INLINE_ALL
 #define XXH_INLINE_ALL  // Short keys are hashed by a few instructions: a call would cost as much.
@@ -18,12 +19,16 @@ inline std::uint64_t hash64(Bytes bytes) { return XXH3_64bits(bytes.data(), byte
 /// hash64 of bytes that come in parts.
 class Hash64Stream {
 public:
-    Hash64Stream() { XXH3_64bits_reset(&state_); }
-    void add(Bytes bytes) { XXH3_64bits_update(&state_, bytes.data(), bytes.size()); }
-    std::uint64_t result() const { return XXH3_64bits_digest(&state_); }
+    Hash64Stream();
+    ~Hash64Stream();
+    Hash64Stream(const Hash64Stream&) = delete;
+    Hash64Stream& operator=(const Hash64Stream&) = delete;
+    void add(Bytes bytes);
+    std::uint64_t result() const;
 
 private:
-    XXH3_state_t state_;
+    struct State;
+    std::unique_ptr<State> state_;
 };
 
 }  // namespace fulgur

@@ -19,12 +19,6 @@ std::size_t frame_class(std::size_t bytes) {
 
 }  // namespace
 
-std::size_t leaf_capacity(std::size_t size, std::size_t n, std::size_t bytes) {
-    constexpr std::size_t kCapacityMax = 65472;  // The greatest multiple of 64 that u16 counts.
-    const std::size_t average = n == 0 ? kTypicalRecordBytes : bytes / n;
-    return std::min(round_up(std::max(n + 1, size / (average + 3)), 64), kCapacityMax);
-}
-
 Bytes shortest_separator(Bytes a, Bytes b) { return b.substr(0, common_prefix(a, b) + 1); }
 
 void LeafMerge::order(const Leaf& leaf, std::size_t n) {

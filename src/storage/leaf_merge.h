@@ -68,7 +68,8 @@ public:
     /// Writes one planned leaf into `frame`.
     Leaf* build(const Leaf& source, const LeafPlan& plan, char* frame) const;
 
-    /// Bytes of the image of all kept records, a multiple of 8.
+    /// Bytes of the image of all kept records, a multiple of 8: a leaf that is full and sorted, its
+    /// records one behind another in their order.
     std::size_t image_bytes(const Leaf& source) const;
     /// Writes that image; its LargeReference::memory fields are still set.
     Leaf* build_image(const Leaf& source, char* to) const;
@@ -104,10 +105,6 @@ private:
     bool has_large_ = false;
     bool ascending_ = false;
 };
-
-/// Records that a leaf of `size` bytes should have room for, when its `n` records take `bytes`: a
-/// multiple of 64 above n, so that prints are compared in whole lines.
-std::size_t leaf_capacity(std::size_t size, std::size_t n, std::size_t bytes);
 
 /// The shortest key k with a < k <= b. Precondition: a < b.
 Bytes shortest_separator(Bytes a, Bytes b);
