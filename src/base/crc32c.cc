@@ -11,8 +11,8 @@
 #define FULGUR_CRC_TARGET __attribute__((target("sse4.2")))
 #elif defined(__aarch64__)
 #include <arm_acle.h>
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
+#include <asm/hwcap.h>  // tidy-allow: system (names of processor features)
+#include <sys/auxv.h>   // tidy-allow: system (asks what the processor can do; no system call)
 #define FULGUR_CRC_TARGET __attribute__((target("+crc")))
 #endif
 

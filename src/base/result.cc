@@ -8,15 +8,24 @@ namespace fulgur {
 
 const char* to_string(ErrorCode code) noexcept {
     switch (code) {
-        case ErrorCode::kIo: return "I/O error";
-        case ErrorCode::kCorruption: return "corruption";
-        case ErrorCode::kConflict: return "conflict";
-        case ErrorCode::kLimit: return "over a limit";
-        case ErrorCode::kBusy: return "busy";
-        case ErrorCode::kUnsupported: return "unsupported";
-        case ErrorCode::kPoisoned: return "poisoned";
-        case ErrorCode::kNoSpace: return "no space";
-        case ErrorCode::kInvalid: return "invalid";
+        case ErrorCode::kIo:
+            return "I/O error";
+        case ErrorCode::kCorruption:
+            return "corruption";
+        case ErrorCode::kConflict:
+            return "conflict";
+        case ErrorCode::kLimit:
+            return "over a limit";
+        case ErrorCode::kBusy:
+            return "busy";
+        case ErrorCode::kUnsupported:
+            return "unsupported";
+        case ErrorCode::kPoisoned:
+            return "poisoned";
+        case ErrorCode::kNoSpace:
+            return "no space";
+        case ErrorCode::kInvalid:
+            return "invalid";
     }
     return "unknown error";  // A code from a newer library.
 }
@@ -39,8 +48,11 @@ std::string Error::message() const {
 }
 
 void detail::value_of_error(const Error& error) noexcept {
-    std::fprintf(stderr, "fulgur: the value of a failed Result was used: %s\n",
-                 error.message().c_str());
+    // The program ends here, and must not end without a word.
+    std::FILE* const out = stderr;  // tidy-allow: printing (the last words before abort)
+    const std::string text = error.message();
+    std::fprintf(  // tidy-allow: printing (the last words before abort)
+        out, "fulgur: the value of a failed Result was used: %s\n", text.c_str());
     std::abort();
 }
 

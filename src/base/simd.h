@@ -113,13 +113,15 @@ extern const bool has_avx512;
 /// for functions with a target attribute of their own. Register 16 is above those whose dirty upper
 /// halves slow SSE code down, so nothing need be cleared afterwards.
 inline std::uint64_t match_bytes64_avx512_inline(const char* block64, std::uint8_t value) {
+    const std::uint32_t wanted = value;
+    const auto& block = *reinterpret_cast<const char(*)[64]>(block64);
     std::uint64_t mask;
-    __asm__("vpbroadcastb %[value], %%zmm16\n\t"
-            "vpcmpeqb %[block], %%zmm16, %%k1\n\t"
-            "kmovq %%k1, %[mask]"
-            : [mask] "=r"(mask)
-            : [value] "r"(static_cast<std::uint32_t>(value)),
-              [block] "m"(*reinterpret_cast<const char(*)[64]>(block64)));
+    __asm__(
+        "vpbroadcastb %[wanted], %%zmm16\n\t"
+        "vpcmpeqb %[block], %%zmm16, %%k1\n\t"
+        "kmovq %%k1, %[mask]"
+        : [mask] "=r"(mask)
+        : [wanted] "r"(wanted), [block] "m"(block));
     return mask;
 }
 }  // namespace detail
@@ -140,7 +142,8 @@ inline std::uint64_t match_bytes64(const char* block64, std::uint8_t value) {
     return match_bytes64_avx512(block64, value);
 #elif defined(__x86_64__)
 #if defined(FULGUR_MATCH_AT_RUN_TIME)
-    if (detail::has_avx512) [[likely]] return detail::match_bytes64_avx512_inline(block64, value);
+    if (detail::has_avx512) [[likely]]
+        return detail::match_bytes64_avx512_inline(block64, value);
 #endif
     return match_bytes64_sse2(block64, value);
 #elif defined(__aarch64__)

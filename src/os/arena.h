@@ -66,17 +66,17 @@ public:
     Result<void> start_toucher();
 
     struct Usage {
-        std::uint64_t reserved = 0;   ///< Size of the range.
-        std::uint64_t carved = 0;     ///< High-water mark in it.
-        std::uint64_t touched = 0;    ///< Resident because of the toucher, from its start.
-        std::uint64_t in_use = 0;     ///< In frames that are handed out.
-        std::uint64_t large = 0;      ///< In mappings of their own.
+        std::uint64_t reserved = 0;  ///< Size of the range.
+        std::uint64_t carved = 0;    ///< High-water mark in it.
+        std::uint64_t touched = 0;   ///< Resident because of the toucher, from its start.
+        std::uint64_t in_use = 0;    ///< In frames that are handed out.
+        std::uint64_t large = 0;     ///< In mappings of their own.
         std::array<std::uint64_t, kClasses> free_frames{};  ///< Per class, stacks included.
     };
     Usage usage() const;
 
 private:
-    using Unit = std::uint32_t;  ///< Number of an 8 KiB unit in the range.
+    using Unit = std::uint32_t;   ///< Number of an 8 KiB unit in the range.
     using Order = std::uint32_t;  ///< A frame of order k is 2^k units.
     static constexpr Unit kNone = ~Unit{0};
     static constexpr std::size_t kStackDepth = 16;

@@ -15,7 +15,8 @@ struct Meaning {
 
 Meaning meaning_of_failed(FileOperation operation) {
     switch (operation) {
-        case FileOperation::kOpen: return {ErrorCode::kIo, "cannot open the file"};
+        case FileOperation::kOpen:
+            return {ErrorCode::kIo, "cannot open the file"};
         case FileOperation::kRead:
             return {ErrorCode::kIo, "reading failed: check the disk and the kernel's log (dmesg)"};
         case FileOperation::kWrite:
@@ -24,22 +25,32 @@ Meaning meaning_of_failed(FileOperation operation) {
             return {ErrorCode::kIo,
                     "sync failed, what was written may be lost: check the disk and the kernel's "
                     "log (dmesg)"};
-        case FileOperation::kSize: return {ErrorCode::kIo, "cannot read the file's size"};
-        case FileOperation::kResize: return {ErrorCode::kIo, "cannot change the file's size"};
-        case FileOperation::kList: return {ErrorCode::kIo, "cannot list the directory"};
-        case FileOperation::kMakeDirectory: return {ErrorCode::kIo, "cannot make the directory"};
-        case FileOperation::kRemove: return {ErrorCode::kIo, "cannot remove the file"};
-        case FileOperation::kRename: return {ErrorCode::kIo, "cannot rename the file"};
-        case FileOperation::kSyncDirectory: return {ErrorCode::kIo, "cannot sync the directory"};
-        case FileOperation::kLock: return {ErrorCode::kIo, "cannot lock the directory"};
-        case FileOperation::kStatus: return {ErrorCode::kIo, "cannot look at the path"};
+        case FileOperation::kSize:
+            return {ErrorCode::kIo, "cannot read the file's size"};
+        case FileOperation::kResize:
+            return {ErrorCode::kIo, "cannot change the file's size"};
+        case FileOperation::kList:
+            return {ErrorCode::kIo, "cannot list the directory"};
+        case FileOperation::kMakeDirectory:
+            return {ErrorCode::kIo, "cannot make the directory"};
+        case FileOperation::kRemove:
+            return {ErrorCode::kIo, "cannot remove the file"};
+        case FileOperation::kRename:
+            return {ErrorCode::kIo, "cannot rename the file"};
+        case FileOperation::kSyncDirectory:
+            return {ErrorCode::kIo, "cannot sync the directory"};
+        case FileOperation::kLock:
+            return {ErrorCode::kIo, "cannot lock the directory"};
+        case FileOperation::kStatus:
+            return {ErrorCode::kIo, "cannot look at the path"};
     }
     return {ErrorCode::kIo, "file operation failed"};
 }
 
 Meaning meaning_of(int os_error, FileOperation operation) {
     switch (os_error) {
-        case ENOSPC: return {ErrorCode::kNoSpace, "the disk is full: free space and try again"};
+        case ENOSPC:
+            return {ErrorCode::kNoSpace, "the disk is full: free space and try again"};
         case EDQUOT:
             return {ErrorCode::kNoSpace,
                     "the disk quota is used up: free space or raise the quota"};
@@ -53,12 +64,16 @@ Meaning meaning_of(int os_error, FileOperation operation) {
                     "directory"};
         case ENOENT:
             return {ErrorCode::kInvalid, "no such file or directory: check the path"};
-        case ENOTDIR: return {ErrorCode::kInvalid, "not a directory: check the path"};
+        case ENOTDIR:
+            return {ErrorCode::kInvalid, "not a directory: check the path"};
         case EISDIR:
             return {ErrorCode::kInvalid, "a directory, where a file belongs: check the path"};
-        case ENOTEMPTY: return {ErrorCode::kInvalid, "the directory is not empty"};
-        case ENAMETOOLONG: return {ErrorCode::kInvalid, "the path is too long"};
-        case ELOOP: return {ErrorCode::kInvalid, "the path has too many symbolic links"};
+        case ENOTEMPTY:
+            return {ErrorCode::kInvalid, "the directory is not empty"};
+        case ENAMETOOLONG:
+            return {ErrorCode::kInvalid, "the path is too long"};
+        case ELOOP:
+            return {ErrorCode::kInvalid, "the path has too many symbolic links"};
         case EMFILE:
         case ENFILE:
             return {ErrorCode::kLimit, "too many open files: raise the limit (ulimit -n)"};
@@ -75,7 +90,8 @@ Meaning meaning_of(int os_error, FileOperation operation) {
                         "this file system cannot make new files durable: choose a local one"};
             }
             break;
-        default: break;
+        default:
+            break;
     }
     return meaning_of_failed(operation);
 }

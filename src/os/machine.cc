@@ -40,8 +40,8 @@ std::uint64_t cgroup_memory_limit() {
         if (line.compare(0, 3, "0::") == 0) {
             least = std::min(least, least_limit("/sys/fs/cgroup", group, "memory.max"));
         } else if (line.compare(0, path, line.substr(0, line.find(':')) + ":memory") == 0) {
-            least = std::min(
-                least, least_limit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes"));
+            least = std::min(least,
+                             least_limit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes"));
         }
     }
     return least;

@@ -98,10 +98,14 @@ SimFile::Window SimFile::window(std::uint64_t sector, std::size_t lasting) const
 SimFile::Fortune SimFile::draw_fortune(Random& random, std::uint64_t stamp) {
     constexpr std::uint64_t kNever = ~std::uint64_t{0};
     switch (random.below(8)) {
-        case 0: return {stamp, 0, kNever};                   // Nothing unsynced lasted.
-        case 1: return {stamp, 8, kNever};                   // All of it.
-        case 2: return {random.below(stamp + 1), 8, 64};     // All up to a moment.
-        default: return {stamp, random.between(1, 7), 16};
+        case 0:
+            return {stamp, 0, kNever};  // Nothing unsynced lasted.
+        case 1:
+            return {stamp, 8, kNever};  // All of it.
+        case 2:
+            return {random.below(stamp + 1), 8, 64};  // All up to a moment.
+        default:
+            return {stamp, random.between(1, 7), 16};
     }
 }
 

@@ -59,8 +59,8 @@ struct SimFileSystem::State {
     Fate begin(FileOperation operation, const std::string& verb, const std::string& path)
         REQUIRES(mutex) {
         if (dead) return {false, std::nullopt, crash_error(path)};
-        const std::string site = verb.find(' ') == std::string::npos ? verb + " " + class_of(path)
-                                                                     : verb;
+        const std::string site =
+            verb.find(' ') == std::string::npos ? verb + " " + class_of(path) : verb;
         SiteCount& count = sites[site];
         ++count.calls;
         ++io_count;
@@ -120,7 +120,9 @@ struct SimFileSystem::State {
 class SimFileSystem::State::OpenFile final : public File {
 public:
     OpenFile(std::shared_ptr<State> state, SimNames::Node node, std::string name, bool writable)
-        : state_(std::move(state)), node_(std::move(node)), name_(std::move(name)),
+        : state_(std::move(state)),
+          node_(std::move(node)),
+          name_(std::move(name)),
           writable_(writable) {}
 
     Result<std::size_t> read_at(std::uint64_t position, std::span<char> into) override {
@@ -255,16 +257,14 @@ Result<void> SimFileSystem::rename(const std::string& from, const std::string& t
 
 Result<void> SimFileSystem::sync_directory(const std::string& path) {
     MutexLock lock(state_->mutex);
-    const State::Fate fate =
-        state_->begin(FileOperation::kSyncDirectory, "sync directory", path);
+    const State::Fate fate = state_->begin(FileOperation::kSyncDirectory, "sync directory", path);
     if (fate.error) return *fate.error;  // A crash: the power cut decides what it wrote.
     return state_->names.sync(path);
 }
 
 Result<std::unique_ptr<DirectoryLock>> SimFileSystem::lock(const std::string& path) {
     MutexLock lock(state_->mutex);
-    Result<SimNames::Node> node =
-        state_->open(path, Mode::kCreate, FileOperation::kLock, "lock");
+    Result<SimNames::Node> node = state_->open(path, Mode::kCreate, FileOperation::kLock, "lock");
     if (!node) return node.error();
     const std::string name = normalized_path(path);
     if (!state_->locked.insert(name).second) return lock_held_error(path, process_id());
