@@ -19,9 +19,14 @@
 
 namespace fulgur {
 
+class Database;
+
 namespace db {
 class Engine;
-}
+struct EngineOptions;
+/// For the engine's own tests: opens over any file system, clock and sizes.
+Result<Database> open_database(EngineOptions options);
+}  // namespace db
 
 /// A named ordered map inside a database: a light handle; copy it. Two handles of one name are the
 /// same keyspace. Any thread may use it. After the database was closed, or the keyspace dropped,
@@ -142,6 +147,7 @@ public:
         const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
 
 private:
+    friend Result<Database> db::open_database(db::EngineOptions options);
     explicit Database(std::shared_ptr<db::Engine> engine) noexcept;
     std::shared_ptr<db::Engine> engine_;
 };

@@ -37,6 +37,12 @@ db::EngineOptions engine_options(const Options& user, std::string_view path) {
 
 // ---- Database -----------------------------------------------------------------------------------
 
+Result<Database> db::open_database(EngineOptions options) {
+    Result<std::shared_ptr<Engine>> opened = Engine::open(std::move(options));
+    if (!opened) return opened.error();
+    return Database(*std::move(opened));
+}
+
 Database::Database(std::shared_ptr<db::Engine> engine) noexcept : engine_(std::move(engine)) {}
 Database::Database(Database&&) noexcept = default;
 
@@ -56,18 +62,14 @@ Result<Database> Database::open(std::string_view path, const Options& options) {
     if (path.empty()) return Error(ErrorCode::kInvalid, "the path of the database is empty");
     db::EngineOptions engine = engine_options(options, path);
     engine.files = &os::real_file_system();
-    Result<std::shared_ptr<db::Engine>> opened = db::Engine::open(std::move(engine));
-    if (!opened) return opened.error();
-    return Database(*std::move(opened));
+    return db::open_database(std::move(engine));
 }
 
 Result<Database> Database::in_memory(const Options& options) {
     db::EngineOptions engine = engine_options(options, "memory");
     engine.owned_files = std::make_shared<os::MemoryFileSystem>();
     engine.files = engine.owned_files.get();
-    Result<std::shared_ptr<db::Engine>> opened = db::Engine::open(std::move(engine));
-    if (!opened) return opened.error();
-    return Database(*std::move(opened));
+    return db::open_database(std::move(engine));
 }
 
 Result<void> Database::close() { return engine_->close(); }
