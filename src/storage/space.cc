@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "base/planted.h"
+
 namespace fulgur::storage {
 
 namespace {
@@ -109,7 +111,7 @@ void SpaceManager::retag(std::uint64_t from, std::uint64_t to) {
     os::MutexLock lock(mutex_);
     assert(to < from && to >= published_);  // Neither is ready: both wait for a publish.
     auto node = waiting_.extract(from);
-    if (node.empty()) return;
+    if (node.empty() || FULGUR_PLANTED("space_loses_abandoned")) return;
     std::vector<Released>& list = waiting_[to];
     for (Released released : node.mapped()) {
         released.tag = to;
@@ -133,7 +135,8 @@ void SpaceManager::published(std::uint64_t c, std::uint64_t min_pinned_epoch) {
     assert(c > published_);
     published_ = c;
     // Tags below c: superblock c has overwritten c - 2, the last one that referred to them.
-    while (!waiting_.empty() && waiting_.begin()->first < c) {
+    const std::uint64_t ready = FULGUR_PLANTED("space_reused_after_one_publish") ? c + 1 : c;
+    while (!waiting_.empty() && waiting_.begin()->first < ready) {
         for (const Released& released : waiting_.begin()->second) {
             pinned_.push_back(released);
             pinned_epoch_min_ = std::min(pinned_epoch_min_, released.epoch);
@@ -149,6 +152,7 @@ void SpaceManager::collect(std::uint64_t min_pinned_epoch) {
 }
 
 void SpaceManager::collect_locked(std::uint64_t min_pinned_epoch) {
+    if (FULGUR_PLANTED("space_ignores_pins")) min_pinned_epoch = kNoPins;
     if (pinned_.empty() || pinned_epoch_min_ >= min_pinned_epoch) return;
     pinned_epoch_min_ = kNoPins;
     std::size_t kept = 0;
@@ -174,13 +178,15 @@ std::uint64_t SpaceManager::persist(std::uint64_t c, Meta& meta) const {
     free_.extents().for_each([&free](Extent extent) { free.push_back(extent); });
     for (const Released& released : pinned_) free.push_back(released.extent);
     for (const auto& [tag, list] : waiting_) {
-        if (tag > c) break;
+        if (tag > c && !FULGUR_PLANTED("space_lists_what_is_referred_to")) break;
         for (const Released& released : list) {
             (tag == c ? pending : free).push_back(released.extent);
             if (tag == c) unemitted.erase_any(released.extent);
         }
     }
-    unemitted.for_each([&free](Extent extent) { free.push_back(extent); });
+    if (!FULGUR_PLANTED("space_forgets_unemitted")) {
+        unemitted.for_each([&free](Extent extent) { free.push_back(extent); });
+    }
     normalise(free);
     normalise(pending);
 
