@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/planted.h"
 #include "cli/base64.h"
 #include "cli/text.h"
 
@@ -18,7 +19,8 @@ void append_field(Bytes field, bool base64, std::string& into) {
         append_base64(field, into);
         return;
     }
-    if (field.find_first_of(",\"\r\n") == Bytes::npos) {
+    const Bytes special = FULGUR_PLANTED("csv_leaves_return_unquoted") ? ",\"\n" : ",\"\r\n";
+    if (field.find_first_of(special) == Bytes::npos) {
         into += field;
         return;
     }
@@ -175,6 +177,7 @@ RecordReader::Outcome CsvReader::read_row() {
         }
         const bool empty_line =
             field_count_ == 1 && fields_[0].text.empty() && buffer_.unread()[0] != '"';
+        if (offset > options_.line_bytes_max + 2) return refuse_length();  // 2: the line end.
         row_size_ = offset;
         if (!empty_line) return Outcome::kRecord;
         consume(row_size_);
@@ -230,10 +233,7 @@ RecordReader::Outcome CsvReader::read_quoted(std::size_t& offset, std::string& t
 
 RecordReader::Outcome CsvReader::require(std::size_t offset) {
     while (offset >= buffer_.unread().size()) {
-        if (offset > options_.line_bytes_max) {
-            return refuse(0, fmt::format("the row is longer than {}: a quote may be missing",
-                                         show_bytes(options_.line_bytes_max)));
-        }
+        if (offset > options_.line_bytes_max) return refuse_length();
         const auto more = buffer_.fill();
         if (!more.ok()) {
             failure_ = more.error();
@@ -261,6 +261,11 @@ RecordReader::Outcome CsvReader::refuse(std::size_t offset, std::string what) {
     }
     ++next_line_;
     return Outcome::kBad;
+}
+
+RecordReader::Outcome CsvReader::refuse_length() {
+    return refuse(0, fmt::format("the row is longer than {}: a quote may be missing",
+                                 show_bytes(options_.line_bytes_max)));
 }
 
 void CsvReader::consume(std::size_t count) {

@@ -68,6 +68,7 @@ private:
     Outcome fault(std::size_t offset, std::string what);
     /// The same, for a row that cannot be parsed: only its first line is consumed.
     Outcome refuse(std::size_t offset, std::string what);
+    Outcome refuse_length();
     void consume(std::size_t count);
 
     InputBuffer buffer_;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/planted.h"
 #include "cli/base64.h"
 #include "cli/text.h"
 
@@ -272,7 +273,8 @@ void append_json_string(Bytes text, std::string& into) {
 void append_json_member(Bytes name, Bytes bytes, std::string& into) {
     into += '"';
     into += name;
-    if (is_utf8(bytes) && (bytes.size() <= kLargeBytes || !is_shorter_as_base64(bytes))) {
+    const bool is_text = is_utf8(bytes) || FULGUR_PLANTED("jsonl_writes_any_bytes_as_text");
+    if (is_text && (bytes.size() <= kLargeBytes || !is_shorter_as_base64(bytes))) {
         into += "\":";
         append_json_string(bytes, into);
     } else {

@@ -94,10 +94,11 @@ std::string printable(Bytes bytes) {
 }
 
 std::optional<std::uint64_t> parse_size(Bytes text) {
+    if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) == 0) return std::nullopt;
     double number = 0;
     const auto [rest, fault] =
         std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-    if (fault != std::errc() || number < 0) return std::nullopt;
+    if (fault != std::errc()) return std::nullopt;
     std::string unit;
     for (const char* c = rest; c != text.data() + text.size(); ++c) {
         if (*c != ' ' || !unit.empty())
