@@ -1,7 +1,7 @@
-// The engine on a simulated machine whose power fails at every I/O, whose disk refuses reads, writes
-// and syncs, and which runs out of space. After each failure the database is opened again and must
-// hold exactly the commits up to some sequence, none of them half, and none missing that were
-// acknowledged at a level that survives this kind of failure. Then it goes on from there.
+// The engine on a simulated machine whose power fails at every I/O, whose disk refuses reads,
+// writes and syncs, and which runs out of space. After each failure the database is opened again
+// and must hold exactly the commits up to some sequence, none of them half, and none missing that
+// were acknowledged at a level that survives this kind of failure. Then it goes on from there.
 //
 // A seed decides everything; a failing seed is a bug report: FULGUR_SEED=n runs that one alone.
 // FULGUR_SEEDS=n sets how many are run.
@@ -114,10 +114,20 @@ private:
         disk_->set_capacity(os::SimFileSystem::kUnlimited);
         const std::uint64_t k = 1 + random_.below(random_.below(4) == 0 ? 40 : 400);
         switch (random_.below(8)) {
-            case 0: killed_ = true; break;  // No fault: the process is killed.
-            case 1: disk_->fail_at(k, EIO, "", 1 + random_.below(3)); killed_ = true; break;
-            case 2: disk_->set_capacity(disk_->used_bytes() + random_.below(600'000)); killed_ = true; break;
-            default: disk_->crash_at(k); break;
+            case 0:
+                killed_ = true;
+                break;  // No fault: the process is killed.
+            case 1:
+                disk_->fail_at(k, EIO, "", 1 + random_.below(3));
+                killed_ = true;
+                break;
+            case 2:
+                disk_->set_capacity(disk_->used_bytes() + random_.below(600'000));
+                killed_ = true;
+                break;
+            default:
+                disk_->crash_at(k);
+                break;
         }
     }
 
@@ -150,11 +160,16 @@ private:
     bool step(Database& database) {
         clock_.advance_ns(1'000'000 * (1 + random_.below(30)));
         switch (random_.below(24)) {
-            case 0: return checkpoint(database);
-            case 1: return change_keyspaces(database);
-            case 2: return sync(database);
-            case 3: return read_something(database);
-            default: return commit(database);
+            case 0:
+                return checkpoint(database);
+            case 1:
+                return change_keyspaces(database);
+            case 2:
+                return sync(database);
+            case 3:
+                return read_something(database);
+            default:
+                return commit(database);
         }
     }
 
@@ -189,14 +204,16 @@ private:
             if (!made) return made.error();
             return {};
         }();
-        return committed(done.ok(), done ? nullptr : &done.error(), Durability::kSync, std::move(next));
+        return committed(done.ok(), done ? nullptr : &done.error(), Durability::kSync,
+                         std::move(next));
     }
 
     bool commit(Database& database) {
         ModelState next = history_.rbegin()->second;
         if (next.empty()) return change_keyspaces(database);
         WriteBatch batch;
-        const std::uint64_t size = random_.below(6) == 0 ? 1 + random_.below(60) : 1 + random_.below(3);
+        const std::uint64_t size =
+            random_.below(6) == 0 ? 1 + random_.below(60) : 1 + random_.below(3);
         for (std::uint64_t i = 0; i < size; ++i) {
             auto it = next.begin();
             std::advance(it, static_cast<std::ptrdiff_t>(random_.below(next.size())));
@@ -306,10 +323,10 @@ private:
     os::SimClock clock_;
     std::unique_ptr<os::SimFileSystem> disk_;
     std::map<std::uint64_t, ModelState> history_;  ///< state after each sequence
-    std::uint64_t last_ = 0;    ///< newest sequence that returned
-    std::uint64_t synced_ = 0;  ///< survives a power cut
-    std::uint64_t os_ = 0;      ///< survives a killed process
-    std::uint64_t least_ = 0;   ///< of these, what the failure at hand must have left
+    std::uint64_t last_ = 0;                       ///< newest sequence that returned
+    std::uint64_t synced_ = 0;                     ///< survives a power cut
+    std::uint64_t os_ = 0;                         ///< survives a killed process
+    std::uint64_t least_ = 0;  ///< of these, what the failure at hand must have left
     bool killed_ = false;
 };
 

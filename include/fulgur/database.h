@@ -82,8 +82,8 @@ private:
 /// directory that one process at a time has open.
 ///
 /// Lifecycle: `open`, use from any thread, `close` (or the destructor, which ignores errors).
-/// Readers, cursors and snapshots may outlive the handle: what they show stays valid until they end.
-/// After a fork only the parent may use it.
+/// Readers, cursors and snapshots may outlive the handle: what they show stays valid until they
+/// end. After a fork only the parent may use it.
 class Database {
 public:
     /// Opens, creates or recovers the database in the directory `path`.
@@ -140,9 +140,10 @@ public:
         std::uint64_t large_values = 0;
         std::uint64_t bytes_read = 0;
     };
-    /// Reads the newest checkpoint back from the disk: every checksum, the order of keys, the nesting
-    /// of pages, and that used, free and pending space partition the file. Writers go on.
-    /// @return kCorruption naming the first fault. `progress(done, total)` is in bytes; it may be empty.
+    /// Reads the newest checkpoint back from the disk: every checksum, the order of keys, the
+    /// nesting of pages, and that used, free and pending space partition the file. Writers go on.
+    /// @return kCorruption naming the first fault. `progress(done, total)` is in bytes; it may be
+    /// empty.
     Result<VerifyReport> verify(
         const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
 

@@ -13,11 +13,11 @@ namespace fulgur {
 
 /// What the caller can do about it.
 enum class ErrorCode : std::uint8_t {
-    kIo = 1,       ///< The system refused a read, write or sync; `os_error` says why.
-    kCorruption,   ///< Stored bytes are not what was written. Restore a backup, or salvage.
-    kConflict,     ///< Another commit came first. Try the transaction again.
-    kLimit,        ///< Over a stated limit (key, value, batch, memory budget). Use less, or raise it.
-    kBusy,         ///< Somebody holds what is needed; the message names who. Wait, or end that.
+    kIo = 1,      ///< The system refused a read, write or sync; `os_error` says why.
+    kCorruption,  ///< Stored bytes are not what was written. Restore a backup, or salvage.
+    kConflict,    ///< Another commit came first. Try the transaction again.
+    kLimit,  ///< Over a stated limit (key, value, batch, memory budget). Use less, or raise it.
+    kBusy,   ///< Somebody holds what is needed; the message names who. Wait, or end that.
     kUnsupported,  ///< This build, file system or format version cannot do it.
     kPoisoned,     ///< An earlier write failed. Close the database and open it again.
     kNoSpace,      ///< The disk is full. Free space and try again; nothing was lost.
@@ -78,11 +78,14 @@ static_assert(std::is_trivially_copyable_v<Error>);
 template <typename T>
 class [[nodiscard]] Result {
 public:
-    Result(T value) : ok_(true) { new (&value_) T(std::move(value)); }  // NOLINT: implicit by intent
+    Result(T value) : ok_(true) {
+        new (&value_) T(std::move(value));
+    }  // NOLINT: implicit by intent
     Result(const Error& error) : ok_(false) { new (&error_) Error(error); }  // NOLINT
     template <typename U>
-        requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::decay_t<U>, T> &&
-                 !std::is_same_v<std::decay_t<U>, Error> && !std::is_same_v<std::decay_t<U>, Result>)
+        requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::decay_t<U>, T> &&
+                 !std::is_same_v<std::decay_t<U>, Error> &&
+                 !std::is_same_v<std::decay_t<U>, Result>)
     Result(U&& value) : ok_(true) {  // NOLINT
         new (&value_) T(std::forward<U>(value));
     }
@@ -93,9 +96,7 @@ public:
             new (&error_) Error(other.error_);
         }
     }
-    Result(const Result& other)
-        requires std::is_copy_constructible_v<T>
-        : ok_(other.ok_) {
+    Result(const Result& other) requires std::is_copy_constructible_v<T> : ok_(other.ok_) {
         if (ok_) {
             new (&value_) T(other.value_);
         } else {

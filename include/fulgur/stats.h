@@ -13,20 +13,20 @@ struct Stats {
     std::string path;
     std::uint64_t format_version = 0;
 
-    Sequence visible{};          ///< Newest commit that readers see.
-    Sequence durable{};          ///< Newest commit known to be on the disk.
-    Sequence checkpointed{};     ///< Replay after a crash would begin after this one.
-    bool poisoned = false;       ///< A write failed; commits return kPoisoned until re-opened.
+    Sequence visible{};       ///< Newest commit that readers see.
+    Sequence durable{};       ///< Newest commit known to be on the disk.
+    Sequence checkpointed{};  ///< Replay after a crash would begin after this one.
+    bool poisoned = false;    ///< A write failed; commits return kPoisoned until re-opened.
 
     std::uint64_t commits = 0;
-    std::uint64_t log_bytes_live = 0;     ///< Log that replay may still need.
+    std::uint64_t log_bytes_live = 0;  ///< Log that replay may still need.
     std::uint64_t log_bytes_written = 0;
     std::uint64_t log_syncs = 0;
     std::uint64_t log_segments = 0;
 
     std::uint64_t memory_budget = 0;
-    std::uint64_t memory_used = 0;        ///< Frames, retired ones and loaded large values included.
-    std::uint64_t memory_retired = 0;     ///< Waiting for readers to end.
+    std::uint64_t memory_used = 0;     ///< Frames, retired ones and loaded large values included.
+    std::uint64_t memory_retired = 0;  ///< Waiting for readers to end.
 
     std::uint64_t data_file_bytes = 0;
     std::uint64_t data_used_bytes = 0;
@@ -42,7 +42,7 @@ struct Stats {
 
     std::uint64_t readers = 0;
     std::uint64_t snapshots = 0;
-    Sequence oldest_reader{};             ///< Versions above it are kept; equals visible when none.
+    Sequence oldest_reader{};  ///< Versions above it are kept; equals visible when none.
 
     struct OfKeyspace {
         std::string name;

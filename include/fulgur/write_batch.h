@@ -12,7 +12,8 @@ class Keyspace;
 
 /// Puts and erases that commit together or not at all, over any of one database's keyspaces.
 /// Keys and values are copied in. Of several operations on one key the last counts.
-/// Limits are checked by the commit. Not thread-safe. Reuse one with `clear()`: it keeps its memory.
+/// Limits are checked by the commit. Not thread-safe. Reuse one with `clear()`: it keeps its
+/// memory.
 class WriteBatch {
 public:
     /// One operation; offsets into `bytes_`, so that growing moves nothing that is pointed to.
@@ -43,7 +44,9 @@ public:
 
     /// For the engine.
     const std::vector<Operation>& operations() const noexcept { return operations_; }
-    Bytes key(const Operation& op) const noexcept { return {bytes_.data() + op.offset, op.key_size}; }
+    Bytes key(const Operation& op) const noexcept {
+        return {bytes_.data() + op.offset, op.key_size};
+    }
     Bytes value(const Operation& op) const noexcept {
         return {bytes_.data() + op.offset + op.key_size, op.value_size};
     }

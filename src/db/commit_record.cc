@@ -63,7 +63,8 @@ Result<void> for_each_operation(Bytes body,
         operation.key = body.substr(expiry_size, key_size);
         operation.value = body.substr(expiry_size + key_size, value_size);
         body.remove_prefix(expiry_size + key_size + value_size);
-        if (operation.type == LogOperation::kPutExtent && value_size != LoggedExtent::kEncodedBytes) {
+        if (operation.type == LogOperation::kPutExtent &&
+            value_size != LoggedExtent::kEncodedBytes) {
             return bad;
         }
         if (Result<void> visited = visit(operation); !visited) return visited;

@@ -27,7 +27,8 @@ db::EngineOptions engine_options(const Options& user, std::string_view path) {
         options.user.log_bytes_target = std::max(1_MiB, std::min(256_MiB, budget / 4));
     }
     // A segment is an eighth of the target, so that recycling is smooth.
-    const std::uint64_t segment = std::clamp<std::uint64_t>(options.user.log_bytes_target / 8, 1_MiB, 64_MiB);
+    const std::uint64_t segment =
+        std::clamp<std::uint64_t>(options.user.log_bytes_target / 8, 1_MiB, 64_MiB);
     options.log.segment_bytes = static_cast<std::uint32_t>(round_down(segment, 4_KiB));
     options.clock = &os::real_clock();
     return options;
@@ -119,7 +120,8 @@ Result<Sequence> Keyspace::put(Bytes key, Bytes value) const {
 }
 
 Result<Sequence> Keyspace::put(Bytes key, Bytes value, Durability durability) const {
-    return engine_->commit_one(*static_cast<db::KeyspaceState*>(state_), key, value, false, durability);
+    return engine_->commit_one(*static_cast<db::KeyspaceState*>(state_), key, value, false,
+                               durability);
 }
 
 Result<Sequence> Keyspace::erase(Bytes key) const {

@@ -1,10 +1,10 @@
 // The engine: keyspaces over one log and one data file. The public classes are handles on it.
 //
-// A commit (engine_commit.cc): (0) reduce the batch to one operation a key, sorted; (1) check limits,
-// make the leaves resident, reserve memory and log space: the only step that may refuse; (2) take the
-// next sequence and append to the log; (3) apply; (4) publish the sequence as visible; (5) outside
-// the commit mutex, wait for the durability level. Steps 1-4 run under `commit_mutex_`: one writer at
-// a time. After step 2 only I/O can fail, and that poisons the handle.
+// A commit (engine_commit.cc): (0) reduce the batch to one operation a key, sorted; (1) check
+// limits, make the leaves resident, reserve memory and log space: the only step that may refuse;
+// (2) take the next sequence and append to the log; (3) apply; (4) publish the sequence as visible;
+// (5) outside the commit mutex, wait for the durability level. Steps 1-4 run under `commit_mutex_`:
+// one writer at a time. After step 2 only I/O can fail, and that poisons the handle.
 //
 // Locks, in the order in which they are taken:
 //   checkpoint_mutex_  one checkpoint (or verification) at a time; held during I/O
@@ -42,8 +42,8 @@
 
 namespace fulgur::db {
 
-/// A keyspace's record; lives as long as the engine. `tree` and the id never change; what the walker
-/// needs is guarded by the checkpoint mutex.
+/// A keyspace's record; lives as long as the engine. `tree` and the id never change; what the
+/// walker needs is guarded by the checkpoint mutex.
 struct KeyspaceState {
     std::uint32_t id = 0;
     std::string name;

@@ -43,7 +43,8 @@ Result<void> Engine::checkpoint_locked() {
     Result<void> done = checkpointer_->run([this] { return begin_checkpoint(); });
     if (done) {
         checkpoints_.fetch_add(1, std::memory_order_relaxed);
-        checkpointed_.store(to_number(checkpointer_->superblock().replay), std::memory_order_relaxed);
+        checkpointed_.store(to_number(checkpointer_->superblock().replay),
+                            std::memory_order_relaxed);
         log_bytes_since_checkpoint_.fetch_sub(log_bytes, std::memory_order_relaxed);
         finish_dropped();
         done = log_->recycle(checkpointer_->recyclable());
@@ -63,20 +64,23 @@ storage::Checkpointer::Job Engine::begin_checkpoint() {
     const Sequence horizon = versions_.refresh_horizon();
     std::vector<Sequence> snapshots;
     versions_.snapshots(snapshots);
-    const std::uint64_t oldest =
-        snapshots.empty() ? to_number(horizon) : std::min(to_number(horizon), to_number(snapshots[0]));
+    const std::uint64_t oldest = snapshots.empty()
+                                     ? to_number(horizon)
+                                     : std::min(to_number(horizon), to_number(snapshots[0]));
     os::MutexLock lock(commit_mutex_);
     job.replay = versions_.visible();
     job.next_keyspace_id = next_keyspace_id_;
     job.sync_log = [this] { return log_->sync_all(); };
     for (auto& [id, state] : keyspaces_) {
         if (state->tree == nullptr) continue;
-        const CheckpointTree target{state->tree.get(), &state->meta, &state->signature, &state->released};
+        const CheckpointTree target{state->tree.get(), &state->meta, &state->signature,
+                                    &state->released};
         const std::uint64_t dropped_at = state->dropped_at.load(std::memory_order_acquire);
         if (state->released || (state->dropped() && dropped_at <= oldest)) {
             job.dropped.push_back(target);
         } else {
-            state->meta.flags = state->dropped() ? storage::KeyspaceMeta::kDropped : std::uint8_t{0};
+            state->meta.flags =
+                state->dropped() ? storage::KeyspaceMeta::kDropped : std::uint8_t{0};
             job.trees.push_back(target);
         }
     }
@@ -90,7 +94,8 @@ void Engine::finish_dropped() {
         if (!state->released || state->tree == nullptr) continue;
         versions_.retire(
             state->tree.release(), 0,
-            [](void*, void* tree, std::size_t) { delete static_cast<storage::Tree*>(tree); }, nullptr);
+            [](void*, void* tree, std::size_t) { delete static_cast<storage::Tree*>(tree); },
+            nullptr);
     }
 }
 

@@ -63,8 +63,8 @@ Result<Sequence> Engine::commit(const WriteBatch& batch, Durability durability) 
             if (state == nullptr || state->id != op.keyspace_id) {
                 state = keyspaces_.at(op.keyspace_id).get();
             }
-            operations.push_back({state, batch.key(op), batch.value(op), op.erase, op.key_head,
-                                  operations.size()});
+            operations.push_back(
+                {state, batch.key(op), batch.value(op), op.erase, op.key_head, operations.size()});
         }
     }
     reduce(operations);
@@ -128,11 +128,12 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
         os::yield_point("before apply");
         for (std::size_t begin = 0; begin < operations.size();) {
             std::size_t end = begin;
-            while (end < operations.size() && operations[end].keyspace == operations[begin].keyspace) {
+            while (end < operations.size() &&
+                   operations[end].keyspace == operations[begin].keyspace) {
                 ++end;
             }
-            operations[begin].keyspace->tree->apply(
-                {tree_operations.data() + begin, end - begin}, sequence);
+            operations[begin].keyspace->tree->apply({tree_operations.data() + begin, end - begin},
+                                                    sequence);
             begin = end;
         }
         os::yield_point("before visible");
@@ -154,7 +155,8 @@ Result<void> Engine::reserve(std::vector<TreeOperation>& tree_operations,
     for (std::size_t begin = 0; begin < operations.size();) {
         std::size_t end = begin;
         KeyspaceState* keyspace = operations[begin].keyspace;
-        if (keyspace->dropped()) return Error(ErrorCode::kInvalid, "the keyspace was dropped").at(keyspace->name);
+        if (keyspace->dropped())
+            return Error(ErrorCode::kInvalid, "the keyspace was dropped").at(keyspace->name);
         while (end < operations.size() && operations[end].keyspace == keyspace) ++end;
         Result<void> prepared =
             keyspace->tree->prepare({tree_operations.data() + begin, end - begin}, bytes);
@@ -173,7 +175,8 @@ Error Engine::over_budget() {
     // The writer's own pin is one of them.
     if (readers.count > 1 && versions_.retired_bytes() > frames_.budget() / 8) {
         return Error(ErrorCode::kBusy,
-                     "readers keep memory from being used again; the oldest one reads at the sequence "
+                     "readers keep memory from being used again; the oldest one reads at the "
+                     "sequence "
                      "given as byte")
             .at("reader", storage::to_number(readers.oldest));
     }
@@ -352,11 +355,13 @@ Result<void> Engine::drop_keyspace(std::string_view name) {
     if (Result<void> open = check_open(); !open) return open;
     if (Result<void> writable = check_writable(); !writable) return writable;
     KeyspaceState* found = find_keyspace(name);
-    if (found == nullptr) return Error(ErrorCode::kInvalid, "there is no keyspace of this name").at(name);
+    if (found == nullptr)
+        return Error(ErrorCode::kInvalid, "there is no keyspace of this name").at(name);
     storage::LogTicket ticket;
     {
         os::MutexLock lock(commit_mutex_);
-        if (found->dropped()) return Error(ErrorCode::kInvalid, "the keyspace was dropped").at(name);
+        if (found->dropped())
+            return Error(ErrorCode::kInvalid, "the keyspace was dropped").at(name);
         Result<storage::LogTicket> done =
             commit_keyspace_change(LogOperation::kDropKeyspace, found, name);
         if (!done) return done.error();

@@ -27,7 +27,8 @@ Error invalid(const char* what, const std::string& path) {
 }
 
 bool is_ours(const std::string& name) {
-    return name == kDataFile || name == kNewDataFile || name == kLockFile || name.starts_with("log.");
+    return name == kDataFile || name == kNewDataFile || name == kLockFile ||
+           name.starts_with("log.");
 }
 
 }  // namespace
@@ -66,8 +67,9 @@ Result<void> Engine::prepare_directory() {
         if (!options_.user.create_if_missing) return invalid("there is no database here", path);
         if (Result<void> made = files.make_directory(path); !made) return made;
         const std::size_t slash = path.find_last_of('/');
-        const std::string parent =
-            slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+        const std::string parent = slash == std::string::npos ? "."
+                                   : slash == 0               ? "/"
+                                                              : path.substr(0, slash);
         if (Result<void> synced = files.sync_directory(parent); !synced) return synced;
     }
     Result<bool> directory = files.is_directory(path);
@@ -157,8 +159,9 @@ Result<void> Engine::load_catalog() {
     storage::Meta meta;
     meta.next_keyspace_id = 1;
     if (superblock_.catalog.length != 0) {
-        const Error damaged = Error(ErrorCode::kCorruption, "catalog checksum mismatch")
-                                  .at(data_->name(), superblock_.catalog.sector * storage::kSectorBytes);
+        const Error damaged =
+            Error(ErrorCode::kCorruption, "catalog checksum mismatch")
+                .at(data_->name(), superblock_.catalog.sector * storage::kSectorBytes);
         Result<std::uint64_t> size = data_->size_bytes();
         if (!size) return size.error();
         if (superblock_.catalog.length > *size) return damaged;
@@ -184,7 +187,8 @@ Result<void> Engine::load_catalog() {
             state->tree->open_at(keyspace.root);
         }
         if (keyspace.dropped()) {
-            state->dropped_at.store(storage::to_number(superblock_.replay), std::memory_order_release);
+            state->dropped_at.store(storage::to_number(superblock_.replay),
+                                    std::memory_order_release);
         }
         state->meta = std::move(keyspace);
     }
@@ -212,14 +216,15 @@ Result<void> Engine::recover() {
                                  superblock_.replay, superblock_.newest);
     if (!reader) return reader.error();
     // Values that were written before their record are claimed before anything else is allocated.
-    Result<void> done = (*reader)->replay(
-        [this](Sequence, Bytes body) { return take_logged_extents(body); });
+    Result<void> done =
+        (*reader)->replay([this](Sequence, Bytes body) { return take_logged_extents(body); });
     if (!done) return done;
     {
         os::MutexLock lock(commit_mutex_);
         last_ = superblock_.replay;
     }
-    done = (*reader)->replay([this](Sequence sequence, Bytes body) { return replay(sequence, body); });
+    done =
+        (*reader)->replay([this](Sequence sequence, Bytes body) { return replay(sequence, body); });
     if (!done) return done;
     // Values that were replaced before an image was made, or whose keyspace is gone.
     for (const auto& [sector, sectors] : taken_) space_.give_back({sector, sectors});
@@ -265,23 +270,25 @@ Result<void> Engine::replay(Sequence sequence, Bytes body) {
         group.clear();
         return done;
     };
-    Result<void> done = for_each_operation(body, [&](const LoggedOperation& operation) -> Result<void> {
-        commit_mutex_.assert_held();
-        if (operation.type == LogOperation::kCreateKeyspace ||
-            operation.type == LogOperation::kDropKeyspace) {
-            return replay_keyspace_operation(operation, sequence);
-        }
-        if (keyspace == nullptr || keyspace->id != operation.keyspace_id) {
-            if (Result<void> flushed = flush(); !flushed) return flushed;
-            const auto it = keyspaces_.find(operation.keyspace_id);
-            if (it == keyspaces_.end() && operation.keyspace_id >= next_keyspace_id_) {
-                return Error(ErrorCode::kCorruption, "the log names a keyspace that was never created");
+    Result<void> done =
+        for_each_operation(body, [&](const LoggedOperation& operation) -> Result<void> {
+            commit_mutex_.assert_held();
+            if (operation.type == LogOperation::kCreateKeyspace ||
+                operation.type == LogOperation::kDropKeyspace) {
+                return replay_keyspace_operation(operation, sequence);
             }
-            keyspace = it == keyspaces_.end() ? nullptr : it->second.get();
-        }
-        if (keyspace != nullptr && !keyspace->dropped()) group.push_back(operation);
-        return {};
-    });
+            if (keyspace == nullptr || keyspace->id != operation.keyspace_id) {
+                if (Result<void> flushed = flush(); !flushed) return flushed;
+                const auto it = keyspaces_.find(operation.keyspace_id);
+                if (it == keyspaces_.end() && operation.keyspace_id >= next_keyspace_id_) {
+                    return Error(ErrorCode::kCorruption,
+                                 "the log names a keyspace that was never created");
+                }
+                keyspace = it == keyspaces_.end() ? nullptr : it->second.get();
+            }
+            if (keyspace != nullptr && !keyspace->dropped()) group.push_back(operation);
+            return {};
+        });
     if (done) done = flush();
     versions_.unpin(*writer_slot_);
     if (!done) return done;
@@ -345,7 +352,8 @@ Result<void> Engine::replay_group(KeyspaceState& keyspace, std::vector<LoggedOpe
     if (!frames_.has_room(bytes)) {
         versions_.reclaim();
         if (!frames_.has_room(bytes)) {
-            return Error(ErrorCode::kLimit, "replaying the log needs more memory; raise memory_budget");
+            return Error(ErrorCode::kLimit,
+                         "replaying the log needs more memory; raise memory_budget");
         }
     }
     keyspace.tree->apply(tree_operations, sequence);
@@ -353,7 +361,8 @@ Result<void> Engine::replay_group(KeyspaceState& keyspace, std::vector<LoggedOpe
     return {};
 }
 
-Result<void> Engine::replay_keyspace_operation(const LoggedOperation& operation, Sequence sequence) {
+Result<void> Engine::replay_keyspace_operation(const LoggedOperation& operation,
+                                               Sequence sequence) {
     const auto it = keyspaces_.find(operation.keyspace_id);
     if (operation.type == LogOperation::kDropKeyspace) {
         if (it != keyspaces_.end() && !it->second->dropped()) {

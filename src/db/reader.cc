@@ -22,7 +22,8 @@ Result<std::unique_ptr<ReaderState>> ReaderState::make(const std::shared_ptr<Eng
     storage::Versions& versions = engine->versions();
     storage::Versions::Slot* slot = versions.take_slot();
     if (slot == nullptr) {
-        return Error(ErrorCode::kBusy, "all reader slots are taken; end readers that are not needed");
+        return Error(ErrorCode::kBusy,
+                     "all reader slots are taken; end readers that are not needed");
     }
     auto state = std::make_unique<ReaderState>();
     state->engine = engine;
@@ -76,7 +77,8 @@ Result<std::size_t> Engine::read_part(const Record& record, std::uint64_t offset
     }
     if (offset >= value.length) return std::size_t{0};
     const std::size_t size = std::min<std::uint64_t>(into.size(), value.length - offset);
-    Result<void> read = data_->read(value.sector.load(std::memory_order_acquire), offset, into.first(size));
+    Result<void> read =
+        data_->read(value.sector.load(std::memory_order_acquire), offset, into.first(size));
     if (!read) return read.error();
     return size;
 }
@@ -105,7 +107,8 @@ void Reader::refresh() {
 
 Result<std::optional<Bytes>> Reader::get(const Keyspace& keyspace, Bytes key) & {
     auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
-    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) return ready.error();
+    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready)
+        return ready.error();
     if (key.size() > kKeyBytesMax) return std::optional<Bytes>();
     Result<std::optional<Record>> found = state_->engine->find(of, key, state_->sequence);
     if (!found) return found.error();
@@ -141,7 +144,8 @@ Result<void> Reader::get_many(const Keyspace& keyspace, std::span<const Bytes> k
 Result<std::optional<std::size_t>> Reader::read(const Keyspace& keyspace, Bytes key,
                                                 std::uint64_t offset, std::span<char> into) & {
     auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
-    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) return ready.error();
+    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready)
+        return ready.error();
     Result<std::optional<Record>> found = state_->engine->find(of, key, state_->sequence);
     if (!found) return found.error();
     if (!*found) return std::optional<std::size_t>();
@@ -249,7 +253,8 @@ Snapshot::~Snapshot() = default;
 Sequence Snapshot::sequence() const noexcept { return state_->sequence; }
 
 Result<Reader> Snapshot::reader() const {
-    Result<std::unique_ptr<ReaderState>> state = ReaderState::make(state_->engine, &state_->sequence);
+    Result<std::unique_ptr<ReaderState>> state =
+        ReaderState::make(state_->engine, &state_->sequence);
     if (!state) return state.error();
     return Reader(*std::move(state));
 }

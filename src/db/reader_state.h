@@ -58,7 +58,9 @@ struct ReaderState {
 
 struct CursorState {
     CursorState(ReaderState& of, KeyspaceState& in, KeyRange range)
-        : reader(of), keyspace(&in), cursor(std::in_place, *in.tree, of.sequence, std::move(range)) {}
+        : reader(of),
+          keyspace(&in),
+          cursor(std::in_place, *in.tree, of.sequence, std::move(range)) {}
     /// A cursor that never was valid.
     CursorState(ReaderState& of, const Error& error) : reader(of), value_error(error) {}
 

@@ -19,8 +19,8 @@ Error fault(const char* what, const storage::DataFile& data, std::uint64_t secto
 /// Walks one checkpoint's trees on the disk and lists the space they own.
 class Verifier {
 public:
-    Verifier(storage::DataFile& data, const std::function<void(std::uint64_t, std::uint64_t)>& progress,
-             std::uint64_t total)
+    Verifier(storage::DataFile& data,
+             const std::function<void(std::uint64_t, std::uint64_t)>& progress, std::uint64_t total)
         : data_(data), progress_(progress), total_(total) {}
 
     Result<void> tree(const storage::KeyspaceMeta& keyspace) {
@@ -65,7 +65,8 @@ private:
             return fault("a page's fences do not fit its parent", data_, ref.sector);
         }
         if (ref.level == 0) return leaf(static_cast<const storage::Leaf&>(*header));
-        const storage::InnerImage inner = storage::decode_inner_image({image->data(), image->size()});
+        const storage::InnerImage inner =
+            storage::decode_inner_image({image->data(), image->size()});
         for (std::size_t i = 0; i < inner.entries.size(); ++i) {
             const Bytes child_low = i == 0 ? low : Bytes(inner.entries[i].separator);
             const bool last = i + 1 == inner.entries.size();
@@ -129,12 +130,14 @@ Result<Database::VerifyReport> Engine::verify(
     if (!choice) return choice.error();
     const storage::Superblock& superblock = choice->superblock;
     if (superblock != checkpointer_->superblock()) {
-        return Error(ErrorCode::kCorruption, "the newest superblock is not the one that was written")
+        return Error(ErrorCode::kCorruption,
+                     "the newest superblock is not the one that was written")
             .at(data_->name(), storage::Superblock::position_of(superblock.checkpoint));
     }
     if (superblock.catalog.length == 0) return Database::VerifyReport{};
     std::string bytes(superblock.catalog.length, '\0');
-    if (Result<void> read = data_->read(superblock.catalog.sector, bytes); !read) return read.error();
+    if (Result<void> read = data_->read(superblock.catalog.sector, bytes); !read)
+        return read.error();
     if (hash64(bytes) != superblock.catalog.checksum) {
         return fault("catalog checksum mismatch", *data_, superblock.catalog.sector);
     }
@@ -143,7 +146,8 @@ Result<Database::VerifyReport> Engine::verify(
     std::uint64_t free_sectors = 0;
     for (const Extent& extent : meta->free) free_sectors += extent.sectors;
     const std::uint64_t total =
-        (superblock.file_sectors - std::min(superblock.file_sectors, free_sectors)) * storage::kSectorBytes;
+        (superblock.file_sectors - std::min(superblock.file_sectors, free_sectors)) *
+        storage::kSectorBytes;
     Verifier verifier(*data_, progress, total);
     verifier.own(superblock.catalog.extent());
     for (const storage::KeyspaceMeta& keyspace : meta->keyspaces) {

@@ -88,10 +88,12 @@ Result<void> Checkpointer::publish(const Job& job) {
     catalog_ = *place;
     const std::uint64_t file_sectors = context_.space.persist(number_, meta);
     if (meta.encoded_size() > catalog_.bytes()) {
-        return Error(ErrorCode::kNoSpace, "the catalog outgrew its place; the next checkpoint retries");
+        return Error(ErrorCode::kNoSpace,
+                     "the catalog outgrew its place; the next checkpoint retries");
     }
     const std::string bytes = meta.encode(catalog_.bytes());
-    if (Result<void> done = written(context_.data.write(catalog_.sector, bytes)); !done) return done;
+    if (Result<void> done = written(context_.data.write(catalog_.sector, bytes)); !done)
+        return done;
 
     const auto final = [this](Result<void> result) {
         if (!result) write_failed_ = true;  // Here even a full disk leaves us not knowing.

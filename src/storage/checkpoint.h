@@ -1,16 +1,16 @@
 // The checkpoint: an immutable picture of all trees on the disk, taken while the writer goes on.
 //
-// Steps: (1) R = visible; (2) walk each tree in key order, writing images of what changed; (3) write
-// the inner levels above, then the catalog with the space lists; (4) sync the data; (5) make the log
-// durable up to N, the newest sequence in any image; (6) write the superblock and sync; (7) only
-// then let space and log segments go. A crash before (6) leaves the previous checkpoint; one inside
-// (6) leaves either.
+// Steps: (1) R = visible; (2) walk each tree in key order, writing images of what changed; (3)
+// write the inner levels above, then the catalog with the space lists; (4) sync the data; (5) make
+// the log durable up to N, the newest sequence in any image; (6) write the superblock and sync; (7)
+// only then let space and log segments go. A crash before (6) leaves the previous checkpoint; one
+// inside (6) leaves either.
 //
-// The walk goes one lowest inner page at a time. Its changed leaves are imaged without a latch; then
-// under the page's latch only the leaves that were swapped meanwhile are imaged again, and the
-// page's own image is made. So the image of an inner page and the images of its leaves fit together,
-// although leaves are imaged at different moments: replay from R brings all of them to N, and
-// nobody reads before that.
+// The walk goes one lowest inner page at a time. Its changed leaves are imaged without a latch;
+// then under the page's latch only the leaves that were swapped meanwhile are imaged again, and the
+// page's own image is made. So the image of an inner page and the images of its leaves fit
+// together, although leaves are imaged at different moments: replay from R brings all of them to N,
+// and nobody reads before that.
 //
 // A leaf is unchanged when its count equals the count that was imaged: a dirty flag would have a
 // moment between the writer's setting it and publishing the record in which a commit is lost.
@@ -20,7 +20,8 @@
 // nor freed twice by a crash. (Consolidation in memory drops it and releases the space.)
 //
 // Inner pages of level 2 and up are few (one in 10,000 of the data) and are written anew by each
-// checkpoint that changed their tree; the catalog lists their places, so the next one can free them.
+// checkpoint that changed their tree; the catalog lists their places, so the next one can free
+// them.
 //
 // One thread at a time runs a checkpoint (the engine's checkpoint mutex).
 #pragma once
@@ -43,8 +44,8 @@ namespace fulgur::storage {
 /// A tree as the walker meets it.
 struct CheckpointTree {
     Tree* tree = nullptr;
-    /// What the last attempt wrote: the walk replaces it. Also valid when that attempt was abandoned:
-    /// its images are on the disk, or in the writer's hands.
+    /// What the last attempt wrote: the walk replaces it. Also valid when that attempt was
+    /// abandoned: its images are on the disk, or in the writer's hands.
     KeyspaceMeta* meta = nullptr;
     /// Of the lowest inner pages that meta's upper levels were built from; 0: not known.
     std::uint64_t* signature = nullptr;
@@ -60,7 +61,7 @@ public:
     /// What a checkpoint needs from the engine. Called once its attempt has begun, so that whatever
     /// happens from then on counts as happening during it.
     struct Job {
-        Sequence replay{};                    ///< R: visible, taken inside the call
+        Sequence replay{};  ///< R: visible, taken inside the call
         std::vector<CheckpointTree> trees;
         std::vector<CheckpointTree> dropped;  ///< no reader is left: let their space go
         std::uint32_t next_keyspace_id = 0;

@@ -88,12 +88,13 @@ Result<bool> Checkpointer::visit(Tree& tree, std::string& key, bool& more, Entri
 }
 
 /// Nothing below was touched since it was read or written: its images serve again.
-Result<bool> Checkpointer::visit_unloaded(Tree& tree, Inner* parent, ChildSlot& slot, ChildWord word,
-                                          std::string low, Entries& entries) {
+Result<bool> Checkpointer::visit_unloaded(Tree& tree, Inner* parent, ChildSlot& slot,
+                                          ChildWord word, std::string low, Entries& entries) {
     Descriptor* descriptor = word.descriptor();
     {
         LatchGuard guard(parent == nullptr ? tree.root_latch() : parent->latch);
-        const bool stale = parent != nullptr && parent->replaced.load(std::memory_order_relaxed) != 0;
+        const bool stale =
+            parent != nullptr && parent->replaced.load(std::memory_order_relaxed) != 0;
         if (stale || load_child(slot) != word) return false;
         descriptor->emitted = attempt_;
     }
@@ -102,8 +103,7 @@ Result<bool> Checkpointer::visit_unloaded(Tree& tree, Inner* parent, ChildSlot& 
     return true;
 }
 
-Result<void> Checkpointer::append_lowest(const PageRef& ref, std::string low,
-                                         Entries& entries) {
+Result<void> Checkpointer::append_lowest(const PageRef& ref, std::string low, Entries& entries) {
     if (ref.level <= 1) {
         entries.push_back({std::move(low), ref});
         return {};
@@ -165,7 +165,8 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
         return false;
     }
     Entries children;
-    if (Result<void> done = emit_children(tree, *page, imaged, children); !done) return done.error();
+    if (Result<void> done = emit_children(tree, *page, imaged, children); !done)
+        return done.error();
     if (page->disk == nullptr) {
         Result<PageRef> ref = write_inner(1, children, page->high(), page->has_high());
         if (!ref) return ref.error();
@@ -184,7 +185,8 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
     std::size_t next = 0;
     Result<void> result;
     for (std::size_t i = 0; i < page.children() && result; ++i) {
-        ImagedLeaf* made = next < imaged.size() && imaged[next].index == i ? &imaged[next++] : nullptr;
+        ImagedLeaf* made =
+            next < imaged.size() && imaged[next].index == i ? &imaged[next++] : nullptr;
         const ChildWord word = load_child(page.child(i));
         if (!word.resident()) {
             children.push_back({page.child_low(i), word.descriptor()->ref});
@@ -207,7 +209,8 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
         }
         if (made != nullptr) {
             if (page.disk != nullptr) {
-                // The page's own image is out of date from here on, even if we do not get to the end.
+                // The page's own image is out of date from here on, even if we do not get to the
+                // end.
                 page.disk->next = page.carried;
                 page.carried = page.disk;
                 page.disk = nullptr;
@@ -277,7 +280,8 @@ void Checkpointer::adopt_image(Tree& tree, const ImagedLeaf& imaged) {
     imaged.leaf->imaged_count = static_cast<std::uint16_t>(imaged.count);
     for (LargeValue* value : imaged.large) {
         if (value->emitted.exchange(true, std::memory_order_relaxed)) continue;
-        context_.space.note_emitted({value->sector.load(std::memory_order_relaxed), value->sectors()});
+        context_.space.note_emitted(
+            {value->sector.load(std::memory_order_relaxed), value->sectors()});
     }
 }
 
@@ -404,9 +408,8 @@ Result<void> Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& 
     Inner* inner = static_cast<Inner*>(page);
     for (std::size_t i = 0; i < inner->children(); ++i) {
         const ChildWord word = load_child(inner->child(i));
-        Result<void> done = word.resident()
-                                ? list_resident(word.page(), extents)
-                                : list_subtree(word.descriptor()->ref, extents);
+        Result<void> done = word.resident() ? list_resident(word.page(), extents)
+                                            : list_subtree(word.descriptor()->ref, extents);
         if (!done) return done;
     }
     return {};

@@ -80,8 +80,8 @@ Inner* Inner::build(char* frame, std::size_t size, std::uint8_t level,
     const std::size_t capacity =
         std::min<std::size_t>(round_down(n + (size - needed) / per_child, 8), 65528);
     const Bytes common = common_of(entries);
-    Inner* page = format(frame, size, level, std::max(capacity, round_up(n, 8)), low, high, has_high,
-                         common);
+    Inner* page =
+        format(frame, size, level, std::max(capacity, round_up(n, 8)), low, high, has_high, common);
     for (std::size_t i = 0; i < n; ++i) {
         new (&page->child(i)) ChildSlot(entries[i].child.bits());
         if (i == 0) {
@@ -110,8 +110,7 @@ Inner* Inner::copy_with_split(char* frame, const Inner& source, std::size_t inde
     std::memcpy(page->heads(), source.heads(), at * 8);
     std::memcpy(page->heads() + at + 1, source.heads() + at, moved * 8);
     std::memcpy(page->slots(), source.slots(), at * sizeof(std::uint32_t));
-    std::memcpy(page->slots() + at + 1, source.slots() + at,
-                moved * sizeof(std::uint32_t));
+    std::memcpy(page->slots() + at + 1, source.slots() + at, moved * sizeof(std::uint32_t));
     for (std::size_t i = 0; i < n; ++i) {
         const std::uint64_t word = source.child(i).load(std::memory_order_relaxed);
         new (&page->child(i < at ? i : i + 1)) ChildSlot(word);

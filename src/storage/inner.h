@@ -4,9 +4,11 @@
 // Layout behind the header (count = children, capacity = room in the arrays):
 //   heads     capacity x u64: first eight bytes of each separator behind the common prefix
 //   children  capacity x atomic u64
-//   slots     capacity x u32: distance of the separator from the page's end (few separators of 64 KiB
+//   slots     capacity x u32: distance of the separator from the page's end (few separators of 64
+//   KiB
 //             outgrow 16 bits, whatever the unit)
-//   heap      from the end: fences, common prefix, then separators {u16 size, bytes behind the prefix,
+//   heap      from the end: fences, common prefix, then separators {u16 size, bytes behind the
+//   prefix,
 //             a zero if the size is odd}
 // Child i covers [separator i, separator i+1); child 0 begins at the page's lower fence, so entry 0
 // of heads and slots is unused.
@@ -39,8 +41,8 @@ public:
 
     /// The copy of `source` in which child `index` is `left` and is followed by (separator, right),
     /// if that fits a frame of the same size and the prefix stays; null otherwise: then rebuild.
-    static Inner* copy_with_split(char* frame, const Inner& source, std::size_t index, ChildWord left,
-                                  Bytes separator, ChildWord right);
+    static Inner* copy_with_split(char* frame, const Inner& source, std::size_t index,
+                                  ChildWord left, Bytes separator, ChildWord right);
 
     std::size_t children() const { return count.load(std::memory_order_relaxed); }
     ChildSlot& child(std::size_t index) { return child_array()[index]; }
@@ -61,7 +63,8 @@ public:
         return reinterpret_cast<const std::uint64_t*>(base() + sizeof(PageHeader));
     }
     Bytes common() const {
-        return {end() - fence_bytes(low_size, high_size) - round_up(prefix_size, 8), prefix_size};
+        return {end() - fence_bytes(low_size, high_size) - fence_bytes(prefix_size, 0),
+                prefix_size};
     }
 
 private:

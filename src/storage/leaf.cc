@@ -33,7 +33,8 @@ Leaf* Leaf::format(char* frame, std::size_t size, std::size_t capacity, Bytes lo
     leaf->out_of_order.store(0, std::memory_order_relaxed);
     std::memset(frame + size - leaf->heap_bytes, 0, leaf->heap_bytes);
     if (!low.empty()) std::memcpy(const_cast<char*>(leaf->low().data()), low.data(), low.size());
-    if (!high.empty()) std::memcpy(const_cast<char*>(leaf->high().data()), high.data(), high.size());
+    if (!high.empty())
+        std::memcpy(const_cast<char*>(leaf->high().data()), high.data(), high.size());
     leaf->count.store(0, std::memory_order_relaxed);
     return leaf;
 }

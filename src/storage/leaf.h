@@ -46,7 +46,9 @@ public:
     Record record(std::size_t index) const {
         return Record(end() - std::size_t{slots()[index]} * 8);
     }
-    std::uint8_t print(std::size_t index) const { return static_cast<std::uint8_t>(prints()[index]); }
+    std::uint8_t print(std::size_t index) const {
+        return static_cast<std::uint8_t>(prints()[index]);
+    }
 
     /// Bytes left for records. Latch holder only.
     std::size_t free_bytes() const {
@@ -69,7 +71,9 @@ public:
     const std::uint16_t* slots() const {
         return reinterpret_cast<const std::uint16_t*>(prints() + capacity);
     }
-    std::uint16_t* slots() { return reinterpret_cast<std::uint16_t*>(base() + sizeof(PageHeader) + capacity); }
+    std::uint16_t* slots() {
+        return reinterpret_cast<std::uint16_t*>(base() + sizeof(PageHeader) + capacity);
+    }
     void set_print(std::size_t index, std::uint8_t value) {
         std::atomic_ref<char>(base()[sizeof(PageHeader) + index])
             .store(static_cast<char>(value), std::memory_order_relaxed);

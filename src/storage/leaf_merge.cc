@@ -154,7 +154,8 @@ bool LeafMerge::fit(LeafPlan& plan, std::size_t base_size, std::size_t incoming_
     const std::size_t bytes = bytes_of(plan.begin, plan.end, prefix_size - prefix_.size());
     for (std::size_t size = base_size; size <= kFrameBytesMax; size *= 2) {
         const std::size_t capacity = leaf_capacity(size, n, bytes);
-        const std::size_t used = Leaf::overhead(capacity, plan.low.size(), plan.high.size()) + bytes;
+        const std::size_t used =
+            Leaf::overhead(capacity, plan.low.size(), plan.high.size()) + bytes;
         const bool roomy = used + incoming_bytes <= size && used <= size - size / 4;
         if (n < capacity && (tight ? used <= size : roomy)) {
             plan.size = size;
@@ -261,8 +262,12 @@ void LeafMerge::fill(Leaf* leaf, const Leaf& source, std::size_t begin, std::siz
             to = leaf->base() + leaf->size - leaf->heap_bytes;
             std::memcpy(to, record.bytes(), size);
         } else {
-            const RecordParts parts{record.suffix().substr(cut), record.value(), record.sequence(),
-                                    record.expiry(), record.flags(), 0};
+            const RecordParts parts{record.suffix().substr(cut),
+                                    record.value(),
+                                    record.sequence(),
+                                    record.expiry(),
+                                    record.flags(),
+                                    0};
             leaf->heap_bytes += static_cast<std::uint32_t>(parts.size());
             to = leaf->base() + leaf->size - leaf->heap_bytes;
             encode_record(to, parts);
@@ -290,8 +295,7 @@ Leaf* LeafMerge::build_image(const Leaf& source, char* to) const {
     const std::size_t capacity = round_up(kept_.size(), 8);
     const std::size_t size = image_bytes(source);
     std::memset(to, 0, sizeof(PageHeader) + 3 * capacity);
-    Leaf* image =
-        Leaf::format(to, size, capacity, source.low(), source.high(), source.has_high());
+    Leaf* image = Leaf::format(to, size, capacity, source.low(), source.high(), source.has_high());
     fill(image, source, 0, kept_.size());
     return image;
 }

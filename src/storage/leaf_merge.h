@@ -1,11 +1,11 @@
 // Consolidation, the pure part: reads one leaf, decides which versions stay, and lays the survivors
 // out in one or two fresh leaves, or in an image for the disk. It touches no latch, epoch or file.
 //
-// Which versions stay (docs/architecture.md, "Versions"): every one above the horizon, the newest at
-// or below the horizon, and the newest at or below each registered snapshot. A tombstone at or below
-// the horizon with nothing kept below it goes too. An older horizon is always safe: it keeps more.
-// What went still counts in `newest`: a page that forgot a tombstone needs the log up to it, or
-// recovery could show a state without a key that the log's end still has.
+// Which versions stay (docs/architecture.md, "Versions"): every one above the horizon, the newest
+// at or below the horizon, and the newest at or below each registered snapshot. A tombstone at or
+// below the horizon with nothing kept below it goes too. An older horizon is always safe: it keeps
+// more. What went still counts in `newest`: a page that forgot a tombstone needs the log up to it,
+// or recovery could show a state without a key that the log's end still has.
 //
 // Precondition: the records of one key have distinct sequences (a batch has one operation a key).
 //
@@ -81,7 +81,8 @@ private:
     };
     void order(const Leaf& leaf, std::size_t n);
     void retain(const Retention& retention, bool keep_large);
-    void retain_key(std::size_t begin, std::size_t end, const Retention& retention, bool keep_large);
+    void retain_key(std::size_t begin, std::size_t end, const Retention& retention,
+                    bool keep_large);
     bool fit(LeafPlan& plan, std::size_t base_size, std::size_t incoming_bytes, bool tight) const;
     bool plan_full_left(const LeafPlan& whole, std::size_t base_size, std::size_t left_size_max,
                         Bytes incoming_key, std::size_t incoming_bytes);

@@ -39,7 +39,9 @@ inline constexpr std::size_t kInlineValueBytesMax = 2_KiB;
 /// Sequences are stored in 48 bits: 2.8e14 commits, nine years at a million a second.
 inline constexpr std::uint64_t kSequenceMax = (std::uint64_t{1} << 48) - 1;
 
-constexpr std::uint64_t to_number(Sequence sequence) { return static_cast<std::uint64_t>(sequence); }
+constexpr std::uint64_t to_number(Sequence sequence) {
+    return static_cast<std::uint64_t>(sequence);
+}
 
 enum class PageKind : std::uint8_t { kLeaf = 1, kInner = 2 };
 
@@ -48,7 +50,8 @@ struct Descriptor;  // tree_node.h: where a page lies on disk
 /// The first line of every frame and image.
 struct PageHeader {
     static constexpr std::size_t kStoredBytes = 32;
-    static constexpr std::uint16_t kHasHigh = 1;  ///< flags: the upper fence exists (else +infinity)
+    static constexpr std::uint16_t kHasHigh =
+        1;  ///< flags: the upper fence exists (else +infinity)
 
     PageKind kind;
     std::uint8_t level;  ///< 0 for leaves
@@ -60,28 +63,26 @@ struct PageHeader {
     std::uint16_t prefix_size;  ///< leading bytes that both fences, and so all keys, share
     std::uint16_t low_size;
     std::uint16_t high_size;
-    std::uint32_t heap_bytes;             ///< used from the end; only the latch holder reads or writes it
-    std::atomic<std::uint64_t> newest;    ///< no record that is or was in the page is newer
+    std::uint32_t heap_bytes;  ///< used from the end; only the latch holder reads or writes it
+    std::atomic<std::uint64_t> newest;  ///< no record that is or was in the page is newer
 
     // In memory only.
-    std::atomic<std::uint32_t> latch;     ///< see latch.h
-    std::atomic<std::uint8_t> replaced;   ///< set under the latch: descend again from the root
+    std::atomic<std::uint32_t> latch;        ///< see latch.h
+    std::atomic<std::uint8_t> replaced;      ///< set under the latch: descend again from the root
     std::atomic<std::uint8_t> out_of_order;  ///< an append was older than `newest`
     std::uint16_t imaged_count;  ///< records in `disk`'s image; under the parent's latch
     Descriptor* disk;            ///< newest image of this page, or null; under the parent's latch
     Descriptor* carried;         ///< images this page's successor image supersedes; likewise
-    std::uint64_t emitted;       ///< lowest inner pages (and a root leaf): the checkpoint attempt that
-                                 ///< last wrote them; under their own latch (the root's: root latch)
+    std::uint64_t emitted;  ///< lowest inner pages (and a root leaf): the checkpoint attempt that
+                            ///< last wrote them; under their own latch (the root's: root latch)
 
     bool has_high() const { return (flags & kHasHigh) != 0; }
     char* base() { return reinterpret_cast<char*>(this); }
     const char* base() const { return reinterpret_cast<const char*>(this); }
     const char* end() const { return base() + size; }
 
-    Bytes low() const { return {end() - round_up(low_size, 8), low_size}; }
-    Bytes high() const {
-        return {end() - round_up(low_size, 8) - round_up(high_size, 8), high_size};
-    }
+    Bytes low() const { return {end() - fence_bytes(low_size, 0), low_size}; }
+    Bytes high() const { return {end() - fence_bytes(low_size, high_size), high_size}; }
     Bytes prefix() const { return {low().data(), prefix_size}; }
     /// Bytes that the fences take at the end of the page.
     static std::size_t fence_bytes(std::size_t low_size, std::size_t high_size) {
@@ -126,7 +127,9 @@ public:
     bool large() const { return (flags() & kLarge) != 0; }
     bool expires() const { return (flags() & kExpires) != 0; }
     Sequence sequence() const { return Sequence{load_le<std::uint64_t>(bytes_ + 4) >> 16}; }
-    std::uint64_t expiry() const { return expires() ? load_le<std::uint64_t>(bytes_ + kHeaderBytes) : 0; }
+    std::uint64_t expiry() const {
+        return expires() ? load_le<std::uint64_t>(bytes_ + kHeaderBytes) : 0;
+    }
     Bytes suffix() const { return {bytes_ + key_offset(), suffix_size()}; }
     Bytes value() const { return {bytes_ + key_offset() + suffix_size(), value_size()}; }
     std::size_t size() const { return size_of(suffix_size(), value_size(), expires()); }

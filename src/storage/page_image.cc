@@ -1,15 +1,19 @@
 #include "storage/page_image.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 
-#include "storage/leaf_merge.h"
+#include "base/hash.h"
+#include "base/planted.h"
 
 namespace fulgur::storage {
 
 namespace {
 
 constexpr std::uint8_t kKnownFlags = kTombstone | kLarge | kExpires;
+constexpr std::uint64_t kSectorsMax = (std::uint64_t{1} << 63) / kSectorBytes;  // 63-bit positions
+constexpr std::size_t kRecordBytesMin = 16;
 
 /// A header's stored fields, read without trusting the alignment or the rest of the image.
 struct Stored {
@@ -41,46 +45,118 @@ struct Stored {
 Error damaged(const char* what) { return Error(ErrorCode::kCorruption, what); }
 
 Bytes low_of(Bytes image, const Stored& h) {
-    return image.substr(image.size() - round_up(h.low_size, 8), h.low_size);
+    return image.substr(image.size() - PageHeader::fence_bytes(h.low_size, 0), h.low_size);
 }
 Bytes high_of(Bytes image, const Stored& h) {
     return image.substr(image.size() - h.fences(), h.high_size);
 }
 
-/// What leaves and inner pages have in common.
+bool all_zero(Bytes bytes) { return bytes.find_first_not_of('\0') == Bytes::npos; }
+
+bool fits_file(std::uint64_t sector, std::uint64_t bytes) {
+    return sector != 0 && sector <= kSectorsMax && bytes <= (kSectorsMax - sector) * kSectorBytes;
+}
+
+/// What leaves and inner pages have in common. Every length it accepts may be believed.
 Result<void> check_header(Bytes image, const PageRef& ref, PageKind kind) {
-    if (image.size() < sizeof(PageHeader) || image.size() % 8 != 0) return damaged("page: bad length");
+    if (image.size() < sizeof(PageHeader) || image.size() > kImageBytesMax ||
+        image.size() % 8 != 0) {
+        return damaged("page: bad length");
+    }
     const Stored h(image);
     if (h.kind != static_cast<std::uint8_t>(kind)) return damaged("page: wrong kind");
     if (h.level != ref.level) return damaged("page: wrong level");
     if (h.size != image.size() || ref.length != image.size()) return damaged("page: wrong size");
     if ((h.flags & ~PageHeader::kHasHigh) != 0) return damaged("page: unknown flags");
-    if (h.count != ref.count) return damaged("page: wrong record count");
-    if (h.newest != ref.newest) return damaged("page: wrong newest sequence");
-    for (std::size_t i = PageHeader::kStoredBytes; i < sizeof(PageHeader); ++i) {
-        if (image[i] != 0) return damaged("page: reserved bytes are not zero");
+    if (h.count != ref.count) return damaged("page: wrong count");
+    if (h.newest != ref.newest) return damaged("page: not the newest sequence it should have");
+    if (h.newest > kSequenceMax) return damaged("page: newest sequence out of bounds");
+    if (!all_zero(image.substr(PageHeader::kStoredBytes,
+                               sizeof(PageHeader) - PageHeader::kStoredBytes))) {
+        return damaged("page: reserved bytes of the header are not zero");
     }
     if (!h.has_high() && h.high_size != 0) return damaged("page: an upper fence that is not there");
-    if (sizeof(PageHeader) + h.fences() > image.size()) return damaged("page: fences out of bounds");
-    const Bytes low = low_of(image, h), high = high_of(image, h);
-    if (h.has_high() && !(low < high)) return damaged("page: fences out of order");
+    if (sizeof(PageHeader) + h.fences() > image.size())
+        return damaged("page: fences out of bounds");
+    const std::size_t low_at = image.size() - PageHeader::fence_bytes(h.low_size, 0);
+    const std::size_t high_at = image.size() - h.fences();
+    if (!all_zero(image.substr(low_at + h.low_size)) ||
+        !all_zero(image.substr(high_at + h.high_size, low_at - high_at - h.high_size))) {
+        return damaged("page: padding of fences is not zero");
+    }
+    if (h.has_high() && !(low_of(image, h) < high_of(image, h))) {
+        return damaged("page: fences out of order");
+    }
     return {};
 }
 
-Result<void> check_record(Bytes image, const Stored& h, std::size_t heap_begin, std::uint16_t slot) {
-    const std::size_t back = std::size_t{slot} * 8;
-    if (back > h.heap_bytes || back < h.fences() + 16) return damaged("leaf: slot out of bounds");
-    const std::size_t at = image.size() - back;
-    if (at < heap_begin) return damaged("leaf: slot out of bounds");
-    const Record record(image.data() + at);
-    if ((record.flags() & ~kKnownFlags) != 0) return damaged("leaf: unknown record flags");
-    if (record.size() > back - h.fences()) return damaged("leaf: record out of bounds");
-    if (record.large() &&
-        (record.value_size() != sizeof(LargeReference) || record.large_reference().memory != 0)) {
-        return damaged("leaf: bad reference to a large value");
+/// Slots, prints and counts of a leaf. Afterwards the arrays may be believed, but no slot's value.
+Result<void> check_arrays(Bytes image, const Stored& h) {
+    if (h.level != 0) return damaged("leaf: wrong level");
+    if (h.sorted_count != h.count) return damaged("leaf: not sorted");
+    if (h.capacity != round_up<std::size_t>(h.count, 8)) return damaged("leaf: wrong capacity");
+    const std::size_t arrays = sizeof(PageHeader) + 3 * std::size_t{h.capacity};
+    if (h.heap_bytes < h.fences() || arrays + h.heap_bytes != image.size()) {
+        return damaged("leaf: heap out of bounds");
     }
-    if (record.tombstone() && record.value_size() != 0) return damaged("leaf: a tombstone with a value");
+    const std::size_t unused = h.capacity - std::size_t{h.count};
+    const std::size_t slots = sizeof(PageHeader) + h.capacity;
+    if (!all_zero(image.substr(slots - unused, unused)) ||
+        !all_zero(image.substr(arrays - 2 * unused, 2 * unused))) {
+        return damaged("leaf: unused slots are not zero");
+    }
+    if (h.prefix_size != (h.has_high() ? common_prefix(low_of(image, h), high_of(image, h)) : 0)) {
+        return damaged("leaf: wrong prefix");
+    }
     return {};
+}
+
+std::size_t distance_of(Bytes image, const Stored& h, std::size_t index) {
+    return std::size_t{8} *
+           load_le<std::uint16_t>(image.data() + sizeof(PageHeader) + h.capacity + 2 * index);
+}
+
+/// The record that must take exactly `bytes` at `at`.
+Result<void> check_record(const char* at, std::size_t bytes, std::size_t prefix_size) {
+    const Record record(at);
+    if (record.size() != bytes && !FULGUR_PLANTED("page_record_size")) {
+        return damaged("leaf: a record of the wrong size");
+    }
+    if ((record.flags() & ~kKnownFlags) != 0 || at[5] != 0) {
+        return damaged("leaf: unknown flags of a record");
+    }
+    if (prefix_size + record.suffix_size() > kKeyBytesMax) return damaged("leaf: a key too long");
+    const char* end = record.value().data() + record.value_size();
+    if (record.size() == bytes &&
+        !all_zero(Bytes(end, static_cast<std::size_t>(at + bytes - end)))) {
+        return damaged("leaf: padding of a record is not zero");
+    }
+    if (record.tombstone() && record.value_size() != 0) {
+        return damaged("leaf: a tombstone with a value");
+    }
+    if (!record.large()) return {};
+    if (record.value_size() != sizeof(LargeReference)) {
+        return damaged("leaf: a large value's reference of the wrong size");
+    }
+    const LargeReference large = record.large_reference();
+    if (large.memory != 0) return damaged("leaf: a large value's reference with an address");
+    if (large.length == 0 || large.length > kValueBytesMax ||
+        !fits_file(large.sector, large.length)) {
+        return damaged("leaf: a large value out of bounds");
+    }
+    return {};
+}
+
+/// Slots that a frame needs at least: whole lines of prints.
+std::size_t capacity_min(std::size_t count) {
+    return round_up<std::size_t>(std::max<std::size_t>(count, 1), 64);
+}
+
+std::size_t frame_bytes_min(const Stored& h) {
+    const std::size_t needed = sizeof(PageHeader) + 3 * capacity_min(h.count) + h.heap_bytes;
+    std::size_t size = kFrameBytesMin;
+    while (size < needed) size *= 2;
+    return size;
 }
 
 }  // namespace
@@ -88,61 +164,70 @@ Result<void> check_record(Bytes image, const Stored& h, std::size_t heap_begin, 
 Result<void> check_leaf_image(Bytes image, const PageRef& ref) {
     if (Result<void> header = check_header(image, ref, PageKind::kLeaf); !header) return header;
     const Stored h(image);
-    if (h.level != 0) return damaged("leaf: wrong level");
-    if (h.sorted_count != h.count || h.capacity != round_up(h.count, 8)) {
-        return damaged("leaf: counts do not fit");
-    }
-    const std::size_t arrays = sizeof(PageHeader) + 3 * std::size_t{h.capacity};
-    if (h.heap_bytes < h.fences() || arrays + h.heap_bytes != image.size()) {
-        return damaged("leaf: heap out of bounds");
-    }
-    const Bytes low = low_of(image, h), high = high_of(image, h);
-    if (h.prefix_size != (h.has_high() ? common_prefix(low, high) : 0)) {
-        return damaged("leaf: wrong prefix");
-    }
-    const Bytes prefix = low.substr(0, h.prefix_size);
+    if (Result<void> arrays = check_arrays(image, h); !arrays) return arrays;
+    if (frame_bytes_min(h) > kFrameBytesMax) return damaged("leaf: larger than any frame");
+
+    // Records lie one behind another in their order, so none overlaps anything.
+    std::size_t used = h.fences();
     std::uint64_t newest = 0;
-    const auto slot_of = [&](std::size_t i) {
-        return load_le<std::uint16_t>(image.data() + sizeof(PageHeader) + h.capacity + 2 * i);
-    };
+    const char* before = nullptr;
     for (std::size_t i = 0; i < h.count; ++i) {
-        Result<void> sound = check_record(image, h, arrays, slot_of(i));
+        const std::size_t distance = distance_of(image, h, i);
+        if (distance > h.heap_bytes || distance < used + kRecordBytesMin) {
+            return damaged("leaf: a slot out of bounds");
+        }
+        const char* at = image.data() + image.size() - distance;
+        Result<void> sound = check_record(at, distance - used, h.prefix_size);
         if (!sound) return sound;
-        const Record record(image.data() + image.size() - std::size_t{slot_of(i)} * 8);
+        used = distance;
+        const Record record(at);
         newest = std::max(newest, to_number(record.sequence()));
-        if (i == 0) continue;
-        const Record before(image.data() + image.size() - std::size_t{slot_of(i - 1)} * 8);
-        const int c = before.suffix().compare(record.suffix());
-        if (c > 0 || (c == 0 && before.sequence() <= record.sequence())) {
-            return damaged("leaf: records out of order");
+        if (before != nullptr) {
+            const int c = Record(before).suffix().compare(record.suffix());
+            if (c > 0) return damaged("leaf: keys out of order");
+            if (c == 0 && Record(before).sequence() <= record.sequence()) {
+                return damaged("leaf: versions out of order");
+            }
         }
+        before = at;
     }
-    if (newest != h.newest) return damaged("leaf: wrong newest sequence");
-    if (h.count != 0) {
-        const Record first(image.data() + image.size() - std::size_t{slot_of(0)} * 8);
-        const Record last(image.data() + image.size() - std::size_t{slot_of(h.count - 1u)} * 8);
-        if (first.suffix() < low.substr(prefix.size())) return damaged("leaf: a key below the fence");
-        if (h.has_high() && last.suffix() >= high.substr(prefix.size())) {
-            return damaged("leaf: a key above the fence");
-        }
-        if (prefix.size() + first.suffix_size() > kKeyBytesMax) return damaged("leaf: key too long");
+    if (used != h.heap_bytes) return damaged("leaf: bytes left over");
+    if (newest > h.newest) return damaged("leaf: a record newer than the page");
+    if (h.count == 0) return {};
+    const Record first(image.data() + image.size() - distance_of(image, h, 0));
+    if (first.suffix() < low_of(image, h).substr(h.prefix_size)) {
+        return damaged("leaf: a key below the lower fence");
+    }
+    if (h.has_high() && Record(before).suffix() >= high_of(image, h).substr(h.prefix_size)) {
+        return damaged("leaf: a key above the upper fence");
     }
     return {};
 }
 
-std::size_t leaf_frame_bytes(Bytes image) {
+Result<void> check_leaf_prints(Bytes image) {
     const Stored h(image);
-    const std::size_t records = h.heap_bytes - h.fences();
-    // A page that was filled by ascending keys stays full; it needs no room to grow.
-    std::size_t size = kFrameBytesMin;
-    while (leaf_capacity(size, h.count, records) * 3 + sizeof(PageHeader) + h.heap_bytes > size) size *= 2;
-    return size;
+    std::string key(low_of(image, h).substr(0, h.prefix_size));
+    for (std::size_t i = 0; i < h.count; ++i) {
+        const Record record(image.data() + image.size() - distance_of(image, h, i));
+        key.resize(h.prefix_size);
+        key += record.suffix();
+        if (static_cast<std::uint8_t>(image[sizeof(PageHeader) + i]) != print_of(hash64(key))) {
+            return damaged("leaf: a wrong fingerprint");
+        }
+    }
+    return {};
 }
+
+std::size_t leaf_frame_bytes(Bytes image) { return frame_bytes_min(Stored(image)); }
 
 Leaf* load_leaf(Bytes image, char* frame, std::size_t frame_bytes) {
     const Stored h(image);
-    const std::size_t records = h.heap_bytes - h.fences();
-    const std::size_t capacity = leaf_capacity(frame_bytes, h.count, records);
+    assert(frame_bytes >= frame_bytes_min(h));
+    // The capacity that a consolidation would choose, unless the slots would not fit.
+    std::size_t capacity = leaf_capacity(frame_bytes, h.count, h.heap_bytes - h.fences());
+    if (sizeof(PageHeader) + 3 * capacity + h.heap_bytes > frame_bytes) {
+        capacity = capacity_min(h.count);
+    }
     Leaf* leaf = Leaf::format(frame, frame_bytes, capacity, low_of(image, h), high_of(image, h),
                               h.has_high());
     // Slots count from the end, so they stay right in a page of another size.
@@ -169,6 +254,7 @@ std::size_t inner_image_bytes(std::span<const InnerImageEntry> entries, Bytes lo
 void build_inner_image(std::uint8_t level, std::span<const InnerImageEntry> entries, Bytes low,
                        Bytes high, bool has_high, char* to) {
     const std::size_t size = inner_image_bytes(entries, low, high);
+    assert(level > 0 && !entries.empty() && size <= kImageBytesMax);
     std::memset(to, 0, size);
     std::uint64_t newest = 0;
     for (const InnerImageEntry& entry : entries) newest = std::max(newest, entry.ref.newest);
@@ -192,13 +278,36 @@ void build_inner_image(std::uint8_t level, std::span<const InnerImageEntry> entr
         at += 2 + separator.size();
     }
     std::copy(low.begin(), low.end(), to + size - round_up(low.size(), 8));
-    std::copy(high.begin(), high.end(), to + size - PageHeader::fence_bytes(low.size(), high.size()));
+    std::copy(high.begin(), high.end(),
+              to + size - PageHeader::fence_bytes(low.size(), high.size()));
 }
+
+namespace {
+
+/// A child of an inner page of `level`, as its 80 bytes say.
+Result<void> check_child(const char* bytes, std::uint8_t level) {
+    const PageRef child = PageRef::decode(bytes);
+    if (child.level + 1 != level) return damaged("inner page: a child of the wrong level");
+    const std::size_t length_max = child.level == 0 ? kFrameBytesMax : kImageBytesMax;
+    if (child.length < sizeof(PageHeader) || child.length > length_max || child.length % 8 != 0 ||
+        !fits_file(child.sector, child.length)) {
+        return damaged("inner page: a child out of bounds");
+    }
+    if (child.codec != 0 || child.memory_length != child.length || child.delta_sector != 0 ||
+        child.delta_length != 0 || child.delta_count != 0 || child.delta_checksum != 0 ||
+        child.delta_newest != 0 || (child.flags & ~PageRef::kHasLarge) != 0 || bytes[15] != 0) {
+        return Error(ErrorCode::kUnsupported, "inner page: a child in a newer form");
+    }
+    return {};
+}
+
+}  // namespace
 
 Result<void> check_inner_image(Bytes image, const PageRef& ref) {
     if (Result<void> header = check_header(image, ref, PageKind::kInner); !header) return header;
     const Stored h(image);
-    if (h.level == 0 || h.count == 0) return damaged("inner page: no level or no children");
+    if (h.level == 0) return damaged("inner page: no level");
+    if (h.count == 0) return damaged("inner page: no children");
     if (h.sorted_count != 0 || h.capacity != 0 || h.prefix_size != 0 || h.heap_bytes != 0) {
         return damaged("inner page: reserved bytes are not zero");
     }
@@ -207,16 +316,9 @@ Result<void> check_inner_image(Bytes image, const PageRef& ref) {
     if (at > end) return damaged("inner page: children out of bounds");
     std::uint64_t newest = 0;
     for (std::size_t i = 0; i < h.count; ++i) {
-        const PageRef child =
-            PageRef::decode(image.data() + sizeof(PageHeader) + i * PageRef::kEncodedSize);
-        if (child.level + 1 != h.level) return damaged("inner page: a child of the wrong level");
-        if (child.sector == 0 || child.length < sizeof(PageHeader)) {
-            return damaged("inner page: a child without a place");
-        }
-        if (child.codec != 0 || child.delta_sector != 0) {
-            return Error(ErrorCode::kUnsupported, "inner page: a child in a newer form");
-        }
-        newest = std::max(newest, child.newest);
+        const char* child = image.data() + sizeof(PageHeader) + i * PageRef::kEncodedSize;
+        if (Result<void> sound = check_child(child, h.level); !sound) return sound;
+        newest = std::max(newest, PageRef::decode(child).newest);
     }
     if (newest != h.newest) return damaged("inner page: wrong newest sequence");
     Bytes before = low_of(image, h);
@@ -230,9 +332,12 @@ Result<void> check_inner_image(Bytes image, const PageRef& ref) {
         at += 2 + size;
     }
     if (h.has_high() && !(before < high_of(image, h))) {
-        return damaged("inner page: a separator above the fence");
+        return damaged("inner page: a separator above the upper fence");
     }
     if (round_up(at, 8) != end) return damaged("inner page: bytes left over");
+    if (!all_zero(image.substr(at, end - at))) {
+        return damaged("inner page: padding of separators is not zero");
+    }
     return {};
 }
 

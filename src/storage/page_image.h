@@ -6,8 +6,13 @@
 //   header (64) | n x PageRef (80) | separators 1..n-1: u16 size, bytes | zeros to 8 | fences
 //
 // The checksum in the parent is the guard against damage; these checks guard the process against an
-// image whose checksum is right and whose content is not (a bug, or a hostile file): whatever passes
-// them may be used without a crash. Pure: no files, latches or epochs. docs/format.md section 5.
+// image whose checksum is right and whose content is not (a bug, or a hostile file): whatever
+// passes them may be used without a crash. They also leave each image one form only: what is
+// accepted, loaded and imaged again has the same bytes. What they do not see is a wrong
+// fingerprint, which hides a key and harms nothing else: check_leaf_prints is for whoever verifies
+// a whole database.
+//
+// Pure: no files, latches or epochs. Any thread. docs/format.md section 5 is the authority.
 #pragma once
 
 #include <span>
@@ -21,10 +26,19 @@
 
 namespace fulgur::storage {
 
+/// No image is longer: an inner page of the largest separators stays far below it. Guards against
+/// taking memory for a length that no writer wrote.
+inline constexpr std::size_t kImageBytesMax = 2_MiB;
+
 /// @return kCorruption with a text that says what is wrong; the caller adds file and byte.
 Result<void> check_leaf_image(Bytes image, const PageRef& ref);
 
-/// The frame class for a checked leaf image.
+/// That each fingerprint is its key's, in a checked leaf image: kCorruption if not. O(bytes).
+Result<void> check_leaf_prints(Bytes image);
+
+/// The smallest frame class that holds a checked leaf image. It need not leave room for more: most
+/// leaves that are read in are not written, and those that are get a new frame with the first
+/// record that does not fit.
 std::size_t leaf_frame_bytes(Bytes image);
 /// Builds the leaf of a checked image in a frame of leaf_frame_bytes(image) bytes.
 Leaf* load_leaf(Bytes image, char* frame, std::size_t frame_bytes);

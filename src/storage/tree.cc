@@ -22,7 +22,8 @@ void prefetch_lines(const char* at, std::size_t lines) {
 void prefetch_page(const PageHeader* page, bool leaf) {
     prefetch_lines(page->base(), leaf ? 4 : 2);
     if (!leaf) {
-        for (const std::size_t offset : {512, 1024, 1536}) __builtin_prefetch(page->base() + offset);
+        for (const std::size_t offset : {512, 1024, 1536})
+            __builtin_prefetch(page->base() + offset);
     }
 }
 
@@ -59,7 +60,8 @@ Result<Tree::Place> Tree::descend(const Choose& choose) {
             if (!word.resident()) [[unlikely]] {
                 Result<ChildWord> loaded = load_resident(place.parent, *slot, word);
                 if (!loaded) return loaded.error();
-                if (loaded->page() == nullptr) break;  // The parent was replaced: from the root again.
+                if (loaded->page() == nullptr)
+                    break;  // The parent was replaced: from the root again.
                 if (!loaded->resident()) continue;
                 word = *loaded;
             }
@@ -172,7 +174,8 @@ Result<std::vector<char>> read_image(DataFile& data, const PageRef& ref) {
         return Error(ErrorCode::kCorruption, what).at(data.name(), ref.sector * kSectorBytes);
     };
     if (hash64(bytes) != ref.checksum) return fault("page checksum mismatch");
-    Result<void> sound = ref.level == 0 ? check_leaf_image(bytes, ref) : check_inner_image(bytes, ref);
+    Result<void> sound =
+        ref.level == 0 ? check_leaf_image(bytes, ref) : check_inner_image(bytes, ref);
     if (!sound) return fault(sound.error().what().data());
     return image;
 }
@@ -185,7 +188,8 @@ Result<PageHeader*> Tree::page_in(const Descriptor& descriptor) {
 }
 
 Result<PageHeader*> Tree::build_from_image(const PageRef& ref, std::span<char> image) {
-    const Error over(ErrorCode::kLimit, "a page does not fit the memory budget; raise memory_budget");
+    const Error over(ErrorCode::kLimit,
+                     "a page does not fit the memory budget; raise memory_budget");
     const Bytes bytes(image.data(), image.size());
     if (ref.level == 0) {
         const std::size_t size = leaf_frame_bytes(bytes);
@@ -275,14 +279,16 @@ Result<ChildWord> Tree::load_resident(Inner* parent, ChildSlot& slot, ChildWord 
 }
 
 Result<Bytes> Tree::load_large(LargeValue& value) {
-    if (const char* bytes = value.bytes.load(std::memory_order_acquire)) return Bytes(bytes, value.length);
+    if (const char* bytes = value.bytes.load(std::memory_order_acquire))
+        return Bytes(bytes, value.length);
     if (value.length > context_.frames.budget() / 4) {
         return Error(ErrorCode::kLimit,
                      "the value is above a quarter of the memory budget; read it in parts");
     }
     const std::size_t size = frame_bytes_for(value.length);
     if (!context_.frames.has_room(size)) {
-        return Error(ErrorCode::kLimit, "the value does not fit the memory budget; raise memory_budget");
+        return Error(ErrorCode::kLimit,
+                     "the value does not fit the memory budget; raise memory_budget");
     }
     char* memory = context_.frames.allocate(size);
     const std::uint64_t sector = value.sector.load(std::memory_order_acquire);
@@ -336,7 +342,8 @@ void Tree::free_subtree(ChildWord word) {
         }
     } else {
         auto* inner = static_cast<Inner*>(page);
-        for (std::size_t i = 0; i < inner->children(); ++i) free_subtree(load_child(inner->child(i)));
+        for (std::size_t i = 0; i < inner->children(); ++i)
+            free_subtree(load_child(inner->child(i)));
     }
     context_.frames.free(page->base(), page->size);
 }

@@ -1,7 +1,8 @@
 // One keyspace's tree in memory, over its images on the disk.
 //
 // Who may do what:
-//   readers     pinned (versions.h); descend by acquire loads of child words; take no latch, except to
+//   readers     pinned (versions.h); descend by acquire loads of child words; take no latch, except
+//   to
 //               install a page that they read from the disk
 //   the writer  one at a time (the holder of the engine's commit mutex): appends under the leaf's
 //               latch; replaces leaves and inner pages
@@ -10,9 +11,9 @@
 //
 // Every store into an inner page's child word, and every read or write of the children's `disk`,
 // `carried` and `imaged_count`, is made under that inner page's latch after checking its `replaced`
-// (the root word stands under `root_latch`). A writer checks `replaced` after latching any page. Latch
-// order: leaf to root. There are no parent pointers: a parent is found by descending for the child's
-// lower fence, which never changes in a page's life.
+// (the root word stands under `root_latch`). A writer checks `replaced` after latching any page.
+// Latch order: leaf to root. There are no parent pointers: a parent is found by descending for the
+// child's lower fence, which never changes in a page's life.
 //
 // Why a reader may use any page that it reached: child words are published with release after the
 // page is complete; a page that was live at any moment after the reader took its sequence S holds
@@ -38,8 +39,8 @@ namespace fulgur::storage {
 class DataFile;
 class SpaceManager;
 
-/// Which checkpoint comes next or is running. One word, so that number and attempt are read together
-/// (under latches, by whoever lets disk space go).
+/// Which checkpoint comes next or is running. One word, so that number and attempt are read
+/// together (under latches, by whoever lets disk space go).
 class CheckpointClock {
 public:
     /// Identifies an attempt at a checkpoint: never 0, never used twice.
@@ -85,10 +86,10 @@ struct TreeContext {
 /// One operation of a commit, as the tree needs it.
 struct TreeOperation {
     Bytes key;
-    Bytes value;                  ///< inline, or an encoded LargeReference
+    Bytes value;  ///< inline, or an encoded LargeReference
     std::uint64_t expiry = 0;
-    std::uint8_t flags = 0;       ///< RecordFlag
-    Leaf* leaf = nullptr;         ///< where prepare found it; may have been replaced since
+    std::uint8_t flags = 0;  ///< RecordFlag
+    Leaf* leaf = nullptr;    ///< where prepare found it; may have been replaced since
 };
 
 class Tree {
@@ -106,7 +107,8 @@ public:
     // Readers.
     /// The leaf that covers `key`, read from the disk when it must be.
     Result<Leaf*> leaf_for(Bytes key);
-    /// The lowest inner page above that leaf, and the leaf's index in it; null when the root is a leaf.
+    /// The lowest inner page above that leaf, and the leaf's index in it; null when the root is a
+    /// leaf.
     struct Place {
         Leaf* leaf = nullptr;
         Inner* parent = nullptr;
@@ -119,7 +121,8 @@ public:
     /// leaf_for for up to kGroupMax keys at once: cache misses overlap.
     static constexpr std::size_t kGroupMax = 32;
     Result<void> leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves);
-    /// The child of a lowest inner page, read when it must be; null: the page was replaced, descend.
+    /// The child of a lowest inner page, read when it must be; null: the page was replaced,
+    /// descend.
     Result<Leaf*> child_leaf(Inner* parent, std::size_t index);
 
     /// The newest versions not above `snapshot` of up to kGroupMax keys, tombstones included.

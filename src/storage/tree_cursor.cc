@@ -20,9 +20,9 @@ std::size_t TreeCursor::lower_bound(Bytes key) const {
     if (key <= leaf.low()) return 0;
     if (leaf.has_high() && key >= leaf.high()) return records_.size();
     const Bytes suffix = key.substr(leaf.prefix_size);
-    const auto it =
-        std::lower_bound(records_.begin(), records_.end(), suffix,
-                         [](const Record& record, Bytes wanted) { return record.suffix() < wanted; });
+    const auto it = std::lower_bound(
+        records_.begin(), records_.end(), suffix,
+        [](const Record& record, Bytes wanted) { return record.suffix() < wanted; });
     return static_cast<std::size_t>(it - records_.begin());
 }
 

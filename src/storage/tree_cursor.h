@@ -1,8 +1,8 @@
 // A walk over one tree at one moment, both ways.
 //
 // On entering a leaf the cursor lists the versions its moment sees, in key order, so that a step
-// inside a leaf is one index. The next leaf comes from the lowest inner page it came through: a page
-// that was live after the moment was taken is good for the whole pin (tree.h), so that a walk
+// inside a leaf is one index. The next leaf comes from the lowest inner page it came through: a
+// page that was live after the moment was taken is good for the whole pin (tree.h), so that a walk
 // descends once per inner page. Forward, the leaf after the next is prefetched.
 //
 // Thread safety: one thread; its reader must stay pinned.

@@ -25,10 +25,11 @@ struct PageRef {
     std::uint8_t codec = 0;    ///< 0: none
     std::uint8_t level = 0;
     std::uint8_t flags = 0;
-    std::uint64_t checksum = 0;    ///< of the stored bytes: guards against lost and misdirected writes
-    std::uint64_t checkpoint = 0;  ///< that wrote it: incremental backups prune by it
-    std::uint64_t newest = 0;      ///< greatest sequence inside
-    std::uint32_t count = 0;       ///< records or children
+    std::uint64_t checksum =
+        0;  ///< of the stored bytes: guards against lost and misdirected writes
+    std::uint64_t checkpoint = 0;     ///< that wrote it: incremental backups prune by it
+    std::uint64_t newest = 0;         ///< greatest sequence inside
+    std::uint32_t count = 0;          ///< records or children
     std::uint32_t memory_length = 0;  ///< bytes after decompression
     std::uint64_t delta_sector = 0;   ///< a delta extent of blind writes; 0: none
     std::uint32_t delta_length = 0;
@@ -45,15 +46,16 @@ struct PageRef {
 struct Descriptor {
     PageRef ref;
     Descriptor* next = nullptr;  ///< in a `carried` chain; under the parent's latch
-    std::uint64_t emitted = 0;   ///< checkpoint attempt that last passed it; under the parent's latch
+    std::uint64_t emitted =
+        0;  ///< checkpoint attempt that last passed it; under the parent's latch
 };
 
 /// A value above kInlineValueBytesMax, shared by the records (of one leaf and its successors) that
 /// point to it; retired through the epochs when consolidation drops the last of them.
 ///
-/// Concurrency: `length` and `checksum` never change. `bytes` goes from null to memory once (a loader
-/// wins by compare-exchange). `sector` goes from 0 to its place once, by the committer or the walker,
-/// before anyone needs it.
+/// Concurrency: `length` and `checksum` never change. `bytes` goes from null to memory once (a
+/// loader wins by compare-exchange). `sector` goes from 0 to its place once, by the committer or
+/// the walker, before anyone needs it.
 struct LargeValue {
     std::uint64_t length = 0;
     std::uint64_t checksum = 0;
@@ -84,7 +86,9 @@ public:
     std::uint64_t bits() const { return bits_; }
     bool resident() const { return (bits_ & 1) == 0; }
     PageHeader* page() const { return reinterpret_cast<PageHeader*>(bits_); }
-    Descriptor* descriptor() const { return reinterpret_cast<Descriptor*>(bits_ & ~std::uint64_t{1}); }
+    Descriptor* descriptor() const {
+        return reinterpret_cast<Descriptor*>(bits_ & ~std::uint64_t{1});
+    }
     friend bool operator==(ChildWord, ChildWord) = default;
 
 private:

@@ -76,7 +76,8 @@ Result<void> Tree::prepare_leaf(const Leaf& leaf, std::size_t records, std::size
 // ---- apply ------------------------------------------------------------------------------------
 
 void Tree::apply(std::span<TreeOperation> operations, Sequence sequence) {
-    // The heap's top is known only after the header has arrived: two steps ahead, one after the other.
+    // The heap's top is known only after the header has arrived: two steps ahead, one after the
+    // other.
     constexpr std::size_t kHeaderAhead = 8, kHeapAhead = 4;
     Leaf* latched = nullptr;
     for (std::size_t i = 0; i < operations.size(); ++i) {
@@ -111,8 +112,12 @@ void Tree::apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& l
             continue;
         }
         assert(leaf->covers(operation.key));
-        const RecordParts parts{operation.key.substr(leaf->prefix_size), operation.value, sequence,
-                                operation.expiry, operation.flags, print};
+        const RecordParts parts{operation.key.substr(leaf->prefix_size),
+                                operation.value,
+                                sequence,
+                                operation.expiry,
+                                operation.flags,
+                                print};
         if (leaf->has_room(parts.size())) [[likely]] {
             os::yield_point("before append");
             leaf->append(parts);
@@ -207,9 +212,11 @@ void Tree::release_dropped(std::span<const Record> dropped, std::uint64_t emitte
     for (const Record& record : dropped) {
         LargeValue* value = large_value_of(record);
         if (const std::uint64_t sector = value->sector.load(std::memory_order_acquire)) {
-            context_.space.release({sector, value->sectors()}, tag, context_.versions.advance_epoch());
+            context_.space.release({sector, value->sectors()}, tag,
+                                   context_.versions.advance_epoch());
         }
-        const std::size_t bytes = value->bytes.load() == nullptr ? 0 : frame_bytes_for(value->length);
+        const std::size_t bytes =
+            value->bytes.load() == nullptr ? 0 : frame_bytes_for(value->length);
         context_.versions.retire(
             value, bytes,
             [](void* pool, void* memory, std::size_t size) {
@@ -267,10 +274,12 @@ void Tree::insert_split(PageHeader* child, PageHeader* left, Bytes separator, Pa
                         Parent parent) {
     if (parent.page == nullptr) {
         const std::array<Inner::Entry, 2> entries{
-            Inner::Entry{{}, ChildWord(left)}, Inner::Entry{std::string(separator), ChildWord(right)}};
+            Inner::Entry{{}, ChildWord(left)},
+            Inner::Entry{std::string(separator), ChildWord(right)}};
         const std::size_t size = frame_bytes_for(Inner::bytes_needed(entries, {}, {}));
-        Inner* root = Inner::build(context_.frames.allocate(size), size,
-                                   static_cast<std::uint8_t>(child->level + 1), entries, {}, {}, false);
+        Inner* root =
+            Inner::build(context_.frames.allocate(size), size,
+                         static_cast<std::uint8_t>(child->level + 1), entries, {}, {}, false);
         root->emitted = child->emitted;
         root_.store(ChildWord(root).bits(), std::memory_order_release);
         unlatch(*parent.word);
@@ -294,8 +303,10 @@ void Tree::insert_split(PageHeader* child, PageHeader* left, Bytes separator, Pa
 
 /// Rebuilds a latched inner page that is full, as one page or as two; lets its latch go.
 void Tree::split_inner(Inner* page, std::vector<Inner::Entry> entries, std::size_t inserted) {
-    constexpr std::size_t kChildrenMin = 8;  // Long separators get larger frames, not thinner pages.
-    const auto build = [&](std::span<const Inner::Entry> part, Bytes low, Bytes high, bool has_high) {
+    constexpr std::size_t kChildrenMin =
+        8;  // Long separators get larger frames, not thinner pages.
+    const auto build = [&](std::span<const Inner::Entry> part, Bytes low, Bytes high,
+                           bool has_high) {
         const std::size_t size = inner_frame_bytes(Inner::bytes_needed(part, low, high));
         return Inner::build(context_.frames.allocate(size), size, page->level, part, low, high,
                             has_high);

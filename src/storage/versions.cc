@@ -167,8 +167,8 @@ Versions::Readers Versions::readers() const {
     for (std::size_t i = 0; i < used_slots(); ++i) {
         if (slots_[i].epoch.load(std::memory_order_acquire) == 0) continue;
         ++result.count;
-        result.oldest = std::min(
-            result.oldest, Sequence{slots_[i].sequence.load(std::memory_order_acquire)});
+        result.oldest =
+            std::min(result.oldest, Sequence{slots_[i].sequence.load(std::memory_order_acquire)});
     }
     return result;
 }

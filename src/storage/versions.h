@@ -20,8 +20,8 @@
 // slots read after it. A reader that is missed loads its S after the barrier, so S >= that visible.
 // H is cached (an older H only keeps more) and refreshed on demand. Snapshots are registered while
 // their creator is pinned; consolidation reads H first and the snapshots afterwards, so a snapshot
-// below H is always seen: its creator's unpin (release) came after registering, and computing H read
-// that slot (acquire).
+// below H is always seen: its creator's unpin (release) came after registering, and computing H
+// read that slot (acquire).
 #pragma once
 
 #include <atomic>
