@@ -272,8 +272,9 @@ private:
         std::vector<State> seen(states_.size(), State::kUsed);
         const auto show = [&seen](Extent extent, State state) {
             for (std::uint64_t s = extent.sector; s < extent.end(); ++s) {
-                ASSERT_EQ(seen.at(s - kFirstDataSector), State::kUsed);
-                seen[s - kFirstDataSector] = state;
+                State& sector = seen.at(s - kFirstDataSector);
+                if (sector != State::kUsed) FAIL() << "sector " << s << " is there twice";
+                sector = state;
             }
         };
         ASSERT_EQ(space_->file_sectors(), file_sectors());
@@ -329,15 +330,15 @@ TEST(SpaceModelTest, AgreesWithAnArrayOfSectors) {
     int crashes = 0;
     int fallbacks = 0;
     int full = 0;
-    for (std::uint64_t seed = 1; seed <= 12 && !HasFailure(); ++seed) {
+    for (std::uint64_t seed = 1; seed <= 8 && !HasFailure(); ++seed) {
         SCOPED_TRACE(testing::Message() << "seed " << seed);
         Model model(seed);
-        model.run(1500);
+        model.run(800);
         crashes += model.crashes;
         fallbacks += model.fallbacks;
         full += model.full;
     }
-    EXPECT_GT(crashes, 50);
+    EXPECT_GT(crashes, 30);
     EXPECT_GT(fallbacks, 10);
     EXPECT_GT(full, 10);
 }

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
+#include "os/random.h"
+#include "os/thread.h"
+
 namespace fulgur::storage {
 namespace {
 
@@ -259,6 +264,56 @@ TEST(SpaceTest, NoticesADoubleRelease) {
     EXPECT_DEATH(space.release({kFirst + 4, 8}, 1, 0), "released twice");
     EXPECT_DEATH(space.give_back({kFirst + 12, 8}), "released twice");
 #endif
+}
+
+TEST(SpaceTest, GivesNoSectorToTwoThreads) {
+    constexpr std::uint64_t kSectors = 4096;
+    SpaceManager space(kSectors);
+    std::vector<std::atomic<int>> owner(kSectors);
+    std::atomic<std::uint64_t> published{0};
+    std::atomic<bool> stop{false};
+    const auto mark = [&owner](Extent extent, int from, int to) {
+        for (std::uint64_t s = extent.sector; s < extent.end(); ++s) {
+            EXPECT_EQ(owner[s].exchange(to, std::memory_order_relaxed), from);
+        }
+    };
+    const auto work = [&](int me) {
+        os::Random random(static_cast<std::uint64_t>(me));
+        for (int i = 0; i < 2000; ++i) {
+            const std::uint64_t sectors = random.between(1, 30);
+            const auto sector = space.allocate(sectors, SpaceManager::Emission::kLater);
+            if (!sector.ok()) continue;
+            const Extent extent{*sector, sectors};
+            mark(extent, 0, me);
+            if (random.one_in(2)) space.note_emitted(extent);
+            mark(extent, me, 0);
+            if (random.one_in(3)) {
+                space.give_back(extent);
+            } else {
+                space.release(extent, published.load() + 1, 0);
+            }
+        }
+    };
+    {
+        const os::Thread walker("walker", [&] {
+            for (std::uint64_t c = 1; !stop; ++c) {
+                Meta meta;
+                EXPECT_LE(space.persist(c, meta), kSectors);
+                space.published(c, kNobody);
+                published = c;
+            }
+        });
+        {
+            const os::Thread one("one", [&work] { work(1); });
+            const os::Thread two("two", [&work] { work(2); });
+        }
+        stop = true;
+    }
+    space.published(published + 1, kNobody);
+    space.published(published + 2, kNobody);
+    space.published(published + 3, kNobody);
+    EXPECT_EQ(space.stats().used_sectors, 0U);
+    EXPECT_EQ(space.stats().free_extents, 1U);
 }
 
 TEST(FreeSpaceTest, FindsLargeRunsInTheBinOfTheirPowerOfTwo) {
