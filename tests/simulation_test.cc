@@ -231,7 +231,9 @@ private:
         }
         const Durability durability = level();
         const Result<Sequence> done = database.commit(batch, durability);
-        if (done) EXPECT_EQ(number(*done), last_ + 1);
+        if (done) {
+            EXPECT_EQ(number(*done), last_ + 1);
+        }
         return committed(done.ok(), done ? nullptr : &done.error(), durability, std::move(next));
     }
 

@@ -226,8 +226,12 @@ Result<void> Engine::recover() {
     done =
         (*reader)->replay([this](Sequence sequence, Bytes body) { return replay(sequence, body); });
     if (!done) return done;
-    // Values that were replaced before an image was made, or whose keyspace is gone.
-    for (const auto& [sector, sectors] : taken_) space_.give_back({sector, sectors});
+    // Values that were replaced before an image was made, or whose keyspace is gone. Their records are
+    // replayed again until the next checkpoint, so their places must not be given to others before
+    // it (and the one after) is published.
+    for (const auto& [sector, sectors] : taken_) {
+        space_.release({sector, sectors}, superblock_.checkpoint + 1, 0);
+    }
     taken_.clear();
     Result<storage::LogStart> start = (*reader)->finish();
     if (!start) return start.error();
