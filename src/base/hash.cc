@@ -8,7 +8,9 @@ struct Hash64Stream::State {
     XXH3_state_t xxh;
 };
 
-Hash64Stream::Hash64Stream() : state_(std::make_unique<State>()) { XXH3_64bits_reset(&state_->xxh); }
+Hash64Stream::Hash64Stream() : state_(std::make_unique<State>()) {
+    XXH3_64bits_reset(&state_->xxh);
+}
 Hash64Stream::~Hash64Stream() = default;
 
 void Hash64Stream::add(Bytes bytes) {
