@@ -92,8 +92,10 @@ inline std::uint64_t load_be64_prefix(Bytes bytes) {
     return byte_at(0) | byte_at(n / 2) | byte_at(n - 1);
 }
 
-/// `x` up to the next multiple of `unit`, a power of two.
+/// `x` up to the next multiple of `unit`, a power of two. Not for 16-bit numbers: 65535 has no next
+/// multiple among them.
 template <std::unsigned_integral T>
+    requires(sizeof(T) >= 4)
 constexpr T round_up(T x, std::type_identity_t<T> unit) {
     return static_cast<T>((x + unit - 1) & ~(unit - 1));
 }
