@@ -358,7 +358,7 @@ TEST(SimulationTest, EveryFailureLeavesAPrefixWithAllThatWasAcknowledged) {
                   << count.crashes << " crashed\n";
     }
     for (const char* site : {"write log", "sync log", "write data", "sync data", "create log",
-                             "read data", "read log", "rename data", "sync directory db"}) {
+                             "read data", "read log", "rename data", "sync directory"}) {
         if (only == 0 && seeds >= 300 && sites.contains(site)) {
             EXPECT_GT(sites[site].crashes, 0u) << "never crashed at: " << site;
         }

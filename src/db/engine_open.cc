@@ -66,11 +66,6 @@ Result<void> Engine::prepare_directory() {
     if (!*there) {
         if (!options_.user.create_if_missing) return invalid("there is no database here", path);
         if (Result<void> made = files.make_directory(path); !made) return made;
-        const std::size_t slash = path.find_last_of('/');
-        const std::string parent = slash == std::string::npos ? "."
-                                   : slash == 0               ? "/"
-                                                              : path.substr(0, slash);
-        if (Result<void> synced = files.sync_directory(parent); !synced) return synced;
     }
     Result<bool> directory = files.is_directory(path);
     if (!directory) return directory.error();
@@ -115,18 +110,23 @@ Result<void> Engine::create_data_file() {
     if (Result<void> done = data.resize(storage::kFirstDataSector); !done) return done;
     if (Result<void> done = storage::write_superblock(data, first); !done) return done;
     if (Result<void> done = data.sync(); !done) return done;
-    if (Result<void> done = files.rename(file_path(kNewDataFile), file_path(kDataFile)); !done) {
-        return done;
-    }
-    return files.sync_directory(options_.path);
+    return files.rename(file_path(kNewDataFile), file_path(kDataFile));
 }
 
 Result<void> Engine::open_data_file() {
-    Result<bool> there = options_.files->exists(file_path(kDataFile));
+    os::FileSystem& files = *options_.files;
+    Result<bool> there = files.exists(file_path(kDataFile));
     if (!there) return there.error();
     if (!*there) {
         if (Result<void> created = create_data_file(); !created) return created;
     }
+    // Each time: whoever made these names may have been killed before it made them durable.
+    if (Result<void> synced = files.sync_directory(options_.path); !synced) return synced;
+    const std::size_t slash = options_.path.find_last_of('/');
+    const std::string parent = slash == std::string::npos ? "."
+                               : slash == 0               ? "/"
+                                                          : options_.path.substr(0, slash);
+    if (Result<void> synced = files.sync_directory(parent); !synced) return synced;
     Result<std::unique_ptr<os::File>> file =
         options_.files->open(file_path(kDataFile), os::FileSystem::Mode::kReadWrite);
     if (!file) return file.error();
@@ -226,9 +226,9 @@ Result<void> Engine::recover() {
     done =
         (*reader)->replay([this](Sequence sequence, Bytes body) { return replay(sequence, body); });
     if (!done) return done;
-    // Values that were replaced before an image was made, or whose keyspace is gone. Their records are
-    // replayed again until the next checkpoint, so their places must not be given to others before
-    // it (and the one after) is published.
+    // Values that were replaced before an image was made, or whose keyspace is gone. Their records
+    // are replayed again until the next checkpoint, so their places must not be given to others
+    // before it (and the one after) is published.
     for (const auto& [sector, sectors] : taken_) {
         space_.release({sector, sectors}, superblock_.checkpoint + 1, 0);
     }

@@ -126,13 +126,18 @@ Result<Database::VerifyReport> Engine::verify(
     if (Result<void> open = check_open(); !open) return open.error();
     os::MutexLock lock(checkpoint_mutex_);
     // Read from the disk, not from memory: this is about what a restart would find.
-    Result<storage::SuperblockChoice> choice = storage::choose_superblock(*data_);
-    if (!choice) return choice.error();
-    const storage::Superblock& superblock = choice->superblock;
-    if (superblock != checkpointer_->superblock()) {
+    const storage::Superblock& superblock = checkpointer_->superblock();
+    const std::uint64_t position = storage::Superblock::position_of(superblock.checkpoint);
+    char block[storage::Superblock::kEncodedSize];
+    Result<void> loaded = data_->read(position / storage::kSectorBytes, block);
+    if (!loaded) return loaded.error();
+    Result<storage::Superblock> stored =
+        storage::Superblock::decode({block, sizeof(block)}, position);
+    if (!stored) return stored.error();
+    if (*stored != superblock) {
         return Error(ErrorCode::kCorruption,
                      "the newest superblock is not the one that was written")
-            .at(data_->name(), storage::Superblock::position_of(superblock.checkpoint));
+            .at(data_->name(), position);
     }
     if (superblock.catalog.length == 0) return Database::VerifyReport{};
     std::string bytes(superblock.catalog.length, '\0');
