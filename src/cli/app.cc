@@ -61,7 +61,7 @@ ExitCode run(std::span<char* const> arguments, Context& context) {
     try {
         root.parse(static_cast<int>(arguments.size()), arguments.data());
     } catch (const CLI::CallForHelp&) {
-        context.out.write(named == nullptr ? root.help("fulgur") : named->help("fulgur"));
+        context.out.write(named == nullptr ? root.help() : named->help("fulgur"));
         return ExitCode::kOk;
     } catch (const CLI::CallForVersion& version) {
         context.out.write(std::string(version.what()) + "\n");

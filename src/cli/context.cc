@@ -72,8 +72,8 @@ ExitCode Context::fail(ExitCode code, const std::string& message, const std::str
         object.update(details);
         line = to_line(object) + "\n";
     } else {
-        line = "fulgur: " + printable(message) + "\n";
-        if (!advice.empty()) line += "        " + printable(advice) + "\n";
+        line = fmt::format("fulgur: {}\n", printable(message));
+        if (!advice.empty()) line += fmt::format("        {}\n", printable(advice));
     }
     // Without standard error there is nobody to tell; the exit code still does.
     static_cast<void>(error.write(line).ok());

@@ -57,6 +57,14 @@ void append_csv_row(const CsvStyle& style, Bytes keyspace, Bytes key, Bytes valu
 
 RecordReader::Outcome CsvReader::next(Record& record) {
     if (header_bad_) return Outcome::kEnd;
+    if (skip_first_) {
+        skip_first_ = false;
+        if (const auto skipped = buffer_.skip_line(); !skipped.ok()) {
+            failure_ = skipped.error();
+            return Outcome::kFailed;
+        }
+        ++next_line_;
+    }
     if (columns_.empty()) {
         const Outcome outcome = read_header();
         if (outcome != Outcome::kRecord) return outcome;
@@ -254,13 +262,8 @@ RecordReader::Outcome CsvReader::fault(std::size_t offset, std::string what) {
 }
 
 RecordReader::Outcome CsvReader::refuse(std::size_t offset, std::string what) {
-    static_cast<void>(fault(offset, std::move(what)));
-    if (const auto skipped = buffer_.skip_line(); !skipped.ok()) {
-        failure_ = skipped.error();
-        return Outcome::kFailed;
-    }
-    ++next_line_;
-    return Outcome::kBad;
+    skip_first_ = true;
+    return fault(offset, std::move(what));
 }
 
 RecordReader::Outcome CsvReader::refuse_length() {

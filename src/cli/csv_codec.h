@@ -66,7 +66,7 @@ private:
     Outcome require(std::size_t offset);
     /// Records a fault at `offset` of the row. @return kBad.
     Outcome fault(std::size_t offset, std::string what);
-    /// The same, for a row that cannot be parsed: only its first line is consumed.
+    /// The same, for a row that cannot be parsed: the next call leaves its first line out.
     Outcome refuse(std::size_t offset, std::string what);
     Outcome refuse_length();
     void consume(std::size_t count);
@@ -78,6 +78,7 @@ private:
     std::size_t field_count_ = 0;
     std::size_t row_size_ = 0;
     bool header_bad_ = false;
+    bool skip_first_ = false;      ///< The first line in the buffer is bad.
     std::uint64_t line_ = 0;       ///< Of the newest row's beginning.
     std::uint64_t next_line_ = 1;  ///< Of the front of the buffer.
     BadInput bad_;

@@ -33,7 +33,8 @@ public:
         consumed_ += count;
     }
 
-    /// Consumes up to and with the next newline, or to the end, without keeping what it skips.
+    /// Consumes up to and with the next newline, or to the end, without keeping what it skips. It
+    /// may read for ever, from a device: call it only when what follows is wanted.
     Result<void> skip_line();
 
     /// Bytes consumed since the beginning.

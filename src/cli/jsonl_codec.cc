@@ -132,10 +132,12 @@ public:
         } else if (member == "keyspace") {
             return refuse_before(name.size() + 2, "a keyspace is named: load with --all-keyspaces");
         } else {
-            return refuse_before(name.size() + 2, "unknown member \"" + shorten(name) + "\"");
+            return refuse_before(name.size() + 2,
+                                 fmt::format("unknown member \"{}\"", shorten(name)));
         }
         if (*seen)
-            return refuse_before(name.size() + 2, "\"" + shorten(name) + "\" is there twice");
+            return refuse_before(name.size() + 2,
+                                 fmt::format("\"{}\" is there twice", shorten(name)));
         *seen = true;
         target_->clear();
         return true;
@@ -330,6 +332,13 @@ JsonLinesReader::Found JsonLinesReader::find_line(std::size_t& size,
 }
 
 RecordReader::Outcome JsonLinesReader::next(Record& record) {
+    if (skip_first_) {
+        skip_first_ = false;
+        if (const auto skipped = buffer_.skip_line(); !skipped.ok()) {
+            failure_ = skipped.error();
+            return Outcome::kFailed;
+        }
+    }
     for (;;) {
         std::size_t size = 0;
         std::size_t size_with_newline = 0;
@@ -340,10 +349,7 @@ RecordReader::Outcome JsonLinesReader::next(Record& record) {
         if (found == Found::kTooLong) {
             bad_ = {line_, options_.line_bytes_max + 1,
                     fmt::format("the line is longer than {}", show_bytes(options_.line_bytes_max))};
-            if (const auto skipped = buffer_.skip_line(); !skipped.ok()) {
-                failure_ = skipped.error();
-                return Outcome::kFailed;
-            }
+            skip_first_ = true;
             return Outcome::kBad;
         }
         const Bytes line = buffer_.unread().substr(0, size);

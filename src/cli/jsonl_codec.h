@@ -52,6 +52,7 @@ private:
     InputBuffer buffer_;
     ReaderOptions options_;
     std::uint64_t line_ = 0;
+    bool skip_first_ = false;  ///< The newest line was too long: its rest is still to come.
     BadInput bad_;
     Error failure_{ErrorCode::kIo, ""};
 };

@@ -49,7 +49,7 @@ ExitCode run(Context& context, const DatabaseArguments& arguments) {
                                 show_count(replayed), show_bytes(stats.log_bytes_live));
     text += fmt::format("newest commit: {}\nkeyspaces:", number(stats.visible));
     for (const Stats::OfKeyspace& keyspace : stats.keyspaces) {
-        text += " " + printable(keyspace.name);
+        text += fmt::format(" {}", printable(keyspace.name));
     }
     context.out.write(text + (stats.keyspaces.empty() ? " none\n" : "\n"));
     return ExitCode::kOk;

@@ -17,7 +17,7 @@ constexpr std::size_t kBarCells = 12;
 
 std::string bar(double done) {
     const auto filled = static_cast<std::size_t>(done * static_cast<double>(kBarCells));
-    return "[" + std::string(filled, '#') + std::string(kBarCells - filled, '.') + "]";
+    return fmt::format("[{:#<{}}{:.<{}}]", "", filled, "", kBarCells - filled);
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ std::string Progress::describe(const Counts& counts, std::uint64_t elapsed_ns) c
     if (counts.rows > 0) {
         text += fmt::format(" {} rows", show_count(counts.rows));
     }
-    text += " " + show_bytes(counts.bytes);
+    text += fmt::format(" {}", show_bytes(counts.bytes));
     if (counts.rows > 0) {
         const double rate = static_cast<double>(counts.rows) / seconds;
         text += fmt::format(" {}/s", show_count(static_cast<std::uint64_t>(rate)));
@@ -64,7 +64,7 @@ std::string Progress::describe(const Counts& counts, std::uint64_t elapsed_ns) c
     }
     if (known && counts.bytes > 0) {
         const double left = seconds * (1 - done) / std::max(done, 1e-9);
-        text += " " + show_seconds(static_cast<std::uint64_t>(left + 0.5)) + " left";
+        text += fmt::format(" {} left", show_seconds(static_cast<std::uint64_t>(left + 0.5)));
     }
     return text;
 }

@@ -87,7 +87,9 @@ Command add_scan(CLI::App& root) {
     add_database(*app, arguments->database);
     add_keyspace(*app, arguments->database);
     add_range(*app, arguments->range);
-    app->add_option("--limit", arguments->limit, "At most so many rows")->type_name("N");
+    app->add_option("--limit", arguments->limit, "At most so many rows")
+        ->check(CLI::NonNegativeNumber)
+        ->type_name("N");
     app->add_flag("--reverse", arguments->reverse, "From the last key to the first");
     app->add_flag("--keys-only", arguments->keys_only, "Keys without their values");
     app->add_flag("--raw", arguments->raw, "The bytes themselves, on a terminal too");
