@@ -275,6 +275,7 @@ private:
         const std::uint64_t seed = random_.next();
         disk_ = process_only ? disk_->recover_after_kill(seed) : disk_->recover(seed);
         least_ = process_only ? os_ : synced_;
+        os_ = least_;
     }
 
     bool check_content(Database& database) {
