@@ -73,7 +73,8 @@ std::string to_text(const Stats& stats) {
          fmt::format("{} of {}", show_bytes(stats.memory_used), show_bytes(stats.memory_budget)));
     line("pages read", show_count(stats.pages_read));
     if (stats.poisoned) line("poisoned", "a write failed: open it again");
-    line("keyspaces", stats.keyspaces.empty() ? "none" : "");
+    if (stats.keyspaces.empty()) line("keyspaces", "none");
+    if (!stats.keyspaces.empty()) text += "keyspaces\n";
     for (const Stats::OfKeyspace& keyspace : stats.keyspaces) {
         text += fmt::format("  {:<18}id {}, {} level{}\n", printable(keyspace.name), keyspace.id,
                             keyspace.height, keyspace.height == 1 ? "" : "s");
