@@ -99,7 +99,10 @@ std::optional<Record> Leaf::find(Bytes suffix, std::uint8_t print, Sequence snap
             const std::size_t bit = 63 - static_cast<std::size_t>(std::countl_zero(mask));
             mask &= ~(std::uint64_t{1} << bit);
             const Record candidate = record(block * 64 + bit);
-            if (candidate.suffix() == suffix && candidate.sequence() <= snapshot) return candidate;
+            __builtin_prefetch(candidate.bytes() + 64);  // The value, most likely.
+            if (same_bytes(candidate.suffix(), suffix) && candidate.sequence() <= snapshot) {
+                return candidate;
+            }
         }
     }
     // The sorted part holds versions of a key newest first.
@@ -109,7 +112,10 @@ std::optional<Record> Leaf::find(Bytes suffix, std::uint8_t print, Sequence snap
         for (; mask != 0; mask &= mask - 1) {
             const Record candidate =
                 record(block * 64 + static_cast<std::size_t>(std::countr_zero(mask)));
-            if (candidate.suffix() == suffix && candidate.sequence() <= snapshot) return candidate;
+            __builtin_prefetch(candidate.bytes() + 64);
+            if (same_bytes(candidate.suffix(), suffix) && candidate.sequence() <= snapshot) {
+                return candidate;
+            }
         }
     }
     return std::nullopt;
