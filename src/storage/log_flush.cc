@@ -41,7 +41,8 @@ Result<void> Log::wait(LogTicket ticket, Durability durability) {
         case Durability::kBuffered:
             break;
     }
-    if (stopped()) [[unlikely]] return stop_error();
+    if (stopped()) [[unlikely]]
+        return stop_error();
     const LogPosition written{written_.load(std::memory_order_relaxed)};
     if (distance(written, ticket.end) >= options_.hand_over_bytes) [[unlikely]] {
         os::MutexLock lock(mutex_);
@@ -82,6 +83,7 @@ Result<void> Log::wait_durable(LogPosition end) {
 }
 
 Result<void> Log::sync_all() {
+    if (stopped()) return stop_error();  // An append may have failed half way.
     // In the order opposite to the appender's stores, so that the end covers the sequence.
     const Sequence published{published_.load(std::memory_order_acquire)};
     const LogPosition end{record_end_.load(std::memory_order_acquire)};

@@ -141,9 +141,7 @@ struct FragmentHeader {
         return round_up(static_cast<std::uint32_t>(kEncodedBytes) + length, 8);
     }
 
-    bool continues() const {
-        return type == FragmentType::kMiddle || type == FragmentType::kLast;
-    }
+    bool continues() const { return type == FragmentType::kMiddle || type == FragmentType::kLast; }
 
 private:
     static std::optional<FragmentHeader> decode_found(const char* from, std::uint32_t key);

@@ -173,8 +173,8 @@ Result<void> LogReader::build_chain() {
         return slot.state != Slot::State::kLinked && slot.size > 0;
     });
     if (damaged != slots_.end()) {
-        return corrupt("log segment is damaged, and the log has no beginning without it",
-                       &*damaged, damaged->state == Slot::State::kNoHeader ? 0 : kLinkOffset);
+        return corrupt("log segment is damaged, and the log has no beginning without it", &*damaged,
+                       damaged->state == Slot::State::kNoHeader ? 0 : kLinkOffset);
     }
     return corrupt("the log's beginning is missing", nullptr, Error::kNoOffset);
 }
@@ -311,14 +311,14 @@ Result<void> LogReader::judge(const End& end) {
         }
         const auto damaged = std::find_if(slots_.begin(), slots_.end(),
                                           [here](const Slot& s) { return s.number == here; });
-        return corrupt("damaged log record: valid ones follow that were written after it was synced",
-                       &*damaged, offset_of(end.bad));
+        return corrupt(
+            "damaged log record: valid ones follow that were written after it was synced",
+            &*damaged, offset_of(end.bad));
     }
     if (raw(end.next) - 1 < raw(must_reach_)) {
         const auto last = std::find_if(slots_.begin(), slots_.end(),
                                        [here](const Slot& s) { return s.number == here; });
-        return corrupt("the log ends before what the checkpoint holds", &*last,
-                       offset_of(end.bad));
+        return corrupt("the log ends before what the checkpoint holds", &*last, offset_of(end.bad));
     }
     return {};
 }
@@ -390,14 +390,12 @@ Result<LogStart> LogReader::finish() {
             const bool in_part = slot.number == segment_of(end_.synced);
             const std::uint32_t from =
                 in_part ? std::max(offset_of(end_.synced), kLinkOffset) : kLinkOffset;
-            const std::uint32_t to = slot.number == last
-                                         ? offset_of(end_.cut)
-                                         : offset_of(chain_[i + 1]->previous_end);
+            const std::uint32_t to =
+                slot.number == last ? offset_of(end_.cut) : offset_of(chain_[i + 1]->previous_end);
             if (Result<void> r = write_again(slot, from, to); !r) return r.error();
         }
-        const LogPosition next_begin = i + 1 < chain_.size() && slot.number < last
-                                           ? chain_[i + 1]->previous_end
-                                           : end_.cut;
+        const LogPosition next_begin =
+            i + 1 < chain_.size() && slot.number < last ? chain_[i + 1]->previous_end : end_.cut;
         const std::uint64_t bytes =
             segment_of(next_begin) == slot.number ? offset_of(next_begin) - kFirstRecordOffset : 0;
         start.live.push_back({slot.number, slot.slot, slot.first_sequence, bytes});

@@ -21,8 +21,8 @@
 //
 // A killed process may leave pages that were never synced, and a failed sync pages that the kernel
 // takes for clean although the disk does not have them. They are read and believed, so `finish`
-// writes again, with the same bytes, what no fragment claims to be on the disk, and syncs it, before
-// anybody can build on it. Nothing else is written here.
+// writes again, with the same bytes, what no fragment claims to be on the disk, and syncs it,
+// before anybody can build on it. Nothing else is written here.
 //
 // Bounded memory: one window of a file, and one record.
 #pragma once
@@ -84,17 +84,17 @@ private:
         };
         std::uint32_t slot = 0;
         State state = State::kNoHeader;
-        std::uint32_t number = 0;      ///< Unless kNoHeader.
-        Sequence first_sequence{};     ///< When linked, as the rest.
+        std::uint32_t number = 0;   ///< Unless kNoHeader.
+        Sequence first_sequence{};  ///< When linked, as the rest.
         LogPosition previous_end{};
         LogPosition link_synced{};
         std::uint64_t size = 0;
     };
     /// How far a walk came.
     struct End {
-        Sequence next{1};      ///< The sequence that is expected.
-        LogPosition cut{};     ///< Behind the last whole record,
-        LogPosition bad{};     ///< and behind the last valid fragment: a part of a record may follow.
+        Sequence next{1};   ///< The sequence that is expected.
+        LogPosition cut{};  ///< Behind the last whole record,
+        LogPosition bad{};  ///< and behind the last valid fragment: a part of a record may follow.
         LogPosition synced{};  ///< Everything before had been synced, says a fragment.
         bool marked = false;   ///< The last fragment is an end mark.
     };
@@ -134,10 +134,10 @@ private:
     const Sequence after_;
     const Sequence must_reach_;
 
-    std::vector<Slot> slots_;        ///< All files, in order of number.
+    std::vector<Slot> slots_;  ///< All files, in order of number.
     std::vector<const Slot*> chain_;
-    std::size_t first_ = 0;          ///< Where `after_` + 1 begins, in `chain_`.
-    std::uint32_t number_max_ = 0;   ///< Of all that was seen anywhere.
+    std::size_t first_ = 0;         ///< Where `after_` + 1 begins, in `chain_`.
+    std::uint32_t number_max_ = 0;  ///< Of all that was seen anywhere.
     End end_;
     bool judged_ = false;
 };

@@ -113,7 +113,8 @@ Result<std::shared_ptr<LogSegment>> LogSegments::make(std::uint32_t prepared_byt
 }
 
 Result<void> LogSegments::begin_life(LogSegment& segment) {
-    auto opened = files_.open(log_file_path(directory_, segment.slot), os::FileSystem::Mode::kCreate);
+    auto opened =
+        files_.open(log_file_path(directory_, segment.slot), os::FileSystem::Mode::kCreate);
     if (!opened) return opened.error();
     segment.file = *std::move(opened);
     Result<std::uint64_t> size = segment.file->size();

@@ -65,8 +65,8 @@ struct LogSegment {
     std::atomic<std::uint32_t> prepared_end{0};
 
     // Set by the Log when it enters the segment, and not changed afterwards.
-    Sequence first_sequence{};        ///< The first one that begins here or later.
-    std::uint64_t buffer_base = 0;    ///< Place of offset 0 in the log's stream of buffer bytes.
+    Sequence first_sequence{};      ///< The first one that begins here or later.
+    std::uint64_t buffer_base = 0;  ///< Place of offset 0 in the log's stream of buffer bytes.
 };
 
 /// `DIR/log.<slot>`

@@ -42,7 +42,7 @@ public:
 private:
     std::unique_ptr<os::File> file_;
     std::uint32_t size_;
-    std::uint32_t begin_ = 0;    ///< The buffer holds [begin_, begin_ + held_) of the file.
+    std::uint32_t begin_ = 0;  ///< The buffer holds [begin_, begin_ + held_) of the file.
     std::uint32_t held_ = 0;
     std::vector<char> buffer_;
 };

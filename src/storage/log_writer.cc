@@ -34,8 +34,9 @@ std::vector<std::uint32_t> slots_of(const std::vector<LogStart::Segment>& segmen
 
 bool valid(const LogOptions& options) {
     return options.segment_bytes >= kSegmentBytesMin && options.segment_bytes <= kSegmentBytesMax &&
-           options.segment_bytes % kLogBlockBytes == 0 && std::has_single_bit(options.buffer_bytes) &&
-           options.buffer_bytes >= 64_KiB && options.buffer_bytes <= 1_GiB;
+           options.segment_bytes % kLogBlockBytes == 0 &&
+           std::has_single_bit(options.buffer_bytes) && options.buffer_bytes >= 64_KiB &&
+           options.buffer_bytes <= 1_GiB;
 }
 
 }  // namespace
@@ -46,7 +47,8 @@ Result<std::unique_ptr<Log>> Log::open(os::FileSystem& files, std::string direct
     if (!valid(options)) {
         return Error(ErrorCode::kInvalid, "bad log segment or buffer size").at(directory);
     }
-    std::unique_ptr<Log> log(new Log(files, std::move(directory), clock, std::move(options), start));
+    std::unique_ptr<Log> log(
+        new Log(files, std::move(directory), clock, std::move(options), start));
     if (Result<void> r = log->begin(start); !r) return r.error();
     return log;
 }
@@ -122,13 +124,13 @@ FragmentHeader Log::header_at(LogPosition position, FragmentType type, Sequence 
 // ---- Reserve: all that may refuse.
 
 Result<void> Log::reserve(std::size_t body_bytes) {
-    if (stopped()) [[unlikely]] return stop_error();
+    if (stopped()) [[unlikely]]
+        return stop_error();
     if (body_bytes <= fragment_bytes_max_) [[likely]] {
         // A seal may come at any time, so count from the next block on.
         const std::uint32_t stored =
             FragmentHeader::stored_bytes_of(static_cast<std::uint32_t>(body_bytes));
-        const std::uint32_t offset =
-            offset_of(LogPosition{tail_.load(std::memory_order_relaxed)});
+        const std::uint32_t offset = offset_of(LogPosition{tail_.load(std::memory_order_relaxed)});
         const std::uint64_t end = std::uint64_t{round_up(offset, kLogBlockBytes)} + stored;
         if (end <= segment_->prepared_end.load(std::memory_order_acquire) &&
             segment_->buffer_base + end <= room_end_) [[likely]] {
@@ -161,8 +163,8 @@ Result<void> Log::reserve_disk(std::size_t body_bytes) {
         return bytes + fragments * (kLogBlockBytes + FragmentHeader::stored_bytes_of(8));
     };
     const std::uint32_t bytes_max = segment_->bytes;
-    const std::uint32_t begin = round_up(
-        offset_of(LogPosition{tail_.load(std::memory_order_relaxed)}), kLogBlockBytes);
+    const std::uint32_t begin =
+        round_up(offset_of(LogPosition{tail_.load(std::memory_order_relaxed)}), kLogBlockBytes);
     const std::uint64_t end = begin + spread(body_bytes);
     const bool fits = end <= bytes_max;
     const auto wanted = static_cast<std::uint32_t>(
@@ -185,14 +187,15 @@ Result<void> Log::reserve_disk(std::size_t body_bytes) {
     const std::size_t spares = body_bytes / capacity + 1;
     const std::uint64_t last = kFirstRecordOffset + kLogBlockBytes + spread(body_bytes);
     const std::uint32_t prepared =
-        spares > 1 ? segments_.segment_bytes()
-                   : static_cast<std::uint32_t>(
-                         std::min<std::uint64_t>(segments_.segment_bytes(), last));
+        spares > 1
+            ? segments_.segment_bytes()
+            : static_cast<std::uint32_t>(std::min<std::uint64_t>(segments_.segment_bytes(), last));
     return segments_.prepare(spares, prepared);
 }
 
 bool Log::has_room(std::uint64_t stream_end) {
-    if (stream_end <= room_end_) [[likely]] return true;
+    if (stream_end <= room_end_) [[likely]]
+        return true;
     room_end_ = released_.load(std::memory_order_acquire) + options_.buffer_bytes;
     return stream_end <= room_end_;
 }
@@ -226,7 +229,8 @@ void Log::put(std::uint64_t stream, const FragmentHeader& header, Bytes body) {
     const std::uint32_t stored = header.stored_bytes();
     if (index + stored <= options_.buffer_bytes) [[likely]] {
         char* const to = buffer_.get() + index;
-        store_le(to + stored - 8, std::uint64_t{0});  // The padding; overwritten up to the body's end.
+        store_le(to + stored - 8,
+                 std::uint64_t{0});  // The padding; overwritten up to the body's end.
         header.encode(to, fragment_key_);
         if (!body.empty()) std::memcpy(to + kHeaderBytes, body.data(), body.size());
         return;
@@ -249,9 +253,9 @@ bool Log::publish(LogPosition from, LogPosition to) {
                                        std::memory_order_relaxed)) {
         return false;
     }
-    payload_bytes_.store(payload_bytes_.load(std::memory_order_relaxed) +
-                             (offset_of(to) - offset_of(from)),
-                         std::memory_order_relaxed);
+    payload_bytes_.store(
+        payload_bytes_.load(std::memory_order_relaxed) + (offset_of(to) - offset_of(from)),
+        std::memory_order_relaxed);
     fragment_end_ = to;
     return true;
 }
@@ -261,7 +265,8 @@ void Log::publish_record(Sequence sequence) {
     records_.store(records_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     record_end_.store(raw(fragment_end_), std::memory_order_release);
     published_.store(raw(sequence), std::memory_order_release);
-    if (ticker_idle_.load(std::memory_order_seq_cst)) [[unlikely]] wake_ticker();
+    if (ticker_idle_.load(std::memory_order_seq_cst)) [[unlikely]]
+        wake_ticker();
 }
 
 void Log::wake_ticker() {
@@ -309,8 +314,8 @@ Result<void> Log::append_fragments(Sequence sequence, Bytes body, std::uint32_t 
     while (!rest.empty() || index == 0) {
         const LogPosition begin{tail_.load(std::memory_order_relaxed)};
         const std::uint32_t room = segment_->bytes - offset_of(begin);
-        const auto least = static_cast<std::uint32_t>(
-            std::min<std::size_t>(rest.size(), kSplitBodyBytesMin));
+        const auto least =
+            static_cast<std::uint32_t>(std::min<std::size_t>(rest.size(), kSplitBodyBytesMin));
         if (room < FragmentHeader::stored_bytes_of(least)) {
             const Sequence first{raw(sequence) + (index == 0 ? 0 : 1)};
             if (Result<void> r = enter_next_segment(first); !r) return r;
@@ -319,11 +324,11 @@ Result<void> Log::append_fragments(Sequence sequence, Bytes body, std::uint32_t 
         const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(
             {rest.size(), fragment_bytes_max_, room - FragmentHeader::kEncodedBytes}));
         const bool last = length == rest.size();
-        FragmentHeader header = header_at(
-            begin,
-            index == 0 ? (last ? FragmentType::kFull : FragmentType::kFirst)
-                       : (last ? FragmentType::kLast : FragmentType::kMiddle),
-            sequence);
+        FragmentHeader header =
+            header_at(begin,
+                      index == 0 ? (last ? FragmentType::kFull : FragmentType::kFirst)
+                                 : (last ? FragmentType::kLast : FragmentType::kMiddle),
+                      sequence);
         const Bytes part = rest.substr(0, length);
         header.index = index;
         header.length = length;
@@ -351,8 +356,8 @@ Result<void> Log::enter_next_segment(Sequence first_sequence) {
         next = segments_.take();
     }
     // The buffer goes on at a block boundary, as the file does.
-    const std::uint64_t stream = round_up(
-        segment_->buffer_base + offset_of(fragment_end_), std::uint64_t{kLogBlockBytes});
+    const std::uint64_t stream =
+        round_up(segment_->buffer_base + offset_of(fragment_end_), std::uint64_t{kLogBlockBytes});
     next->first_sequence = first_sequence;
     next->buffer_base = stream - kLinkOffset;
     if (Result<void> r = make_room(stream + kLinkStoredBytes); !r) return r;

@@ -25,7 +25,8 @@
 //    the writer only below the `tail_` it acquired. Used again by the appender only below
 //    `released_` + buffer size, which it acquires and the writer releases after its writes. So no
 //    byte is written and read at the same time, and everything read was published.
-//  * `live_` gets a segment before `tail_` enters it; the writer reads `tail_` first and then, under
+//  * `live_` gets a segment before `tail_` enters it; the writer reads `tail_` first and then,
+//  under
 //    `mutex_`, the list: it finds every segment up to its tail.
 //  * `published_` (the newest whole record) is stored after `tail_`, and the writer loads it
 //    before `tail_`: it never claims more than it writes. A committer knows its own sequence better
@@ -68,10 +69,10 @@ struct LogStart {
     };
 
     std::uint64_t database_id = 0;
-    Sequence next{1};                    ///< The sequence that the next record must have.
-    std::uint32_t next_number = 1;       ///< Above every number that was ever used.
-    LogPosition end{};                   ///< Of the newest record that counts; 0: none.
-    std::vector<Segment> live;           ///< Oldest first.
+    Sequence next{1};                       ///< The sequence that the next record must have.
+    std::uint32_t next_number = 1;          ///< Above every number that was ever used.
+    LogPosition end{};                      ///< Of the newest record that counts; 0: none.
+    std::vector<Segment> live;              ///< Oldest first.
     std::vector<std::uint32_t> free_slots;  ///< Files that may be written over.
 };
 
@@ -82,14 +83,14 @@ struct LogTicket {
 };
 
 struct LogStats {
-    std::uint64_t records = 0;          ///< Appended.
-    std::uint64_t bytes_appended = 0;   ///< Headers and bodies.
-    std::uint64_t bytes_written = 0;    ///< With padding and rewritten partial blocks.
+    std::uint64_t records = 0;         ///< Appended.
+    std::uint64_t bytes_appended = 0;  ///< Headers and bodies.
+    std::uint64_t bytes_written = 0;   ///< With padding and rewritten partial blocks.
     std::uint64_t writes = 0;
-    std::uint64_t syncs = 0;            ///< fdatasync calls for what was appended.
-    std::uint64_t prepare_syncs = 0;    ///< fdatasync calls for new segments.
-    std::uint64_t records_synced = 0;   ///< `records_synced / syncs`: commits per sync.
-    std::uint64_t live_bytes = 0;       ///< Payload that replay may still need.
+    std::uint64_t syncs = 0;           ///< fdatasync calls for what was appended.
+    std::uint64_t prepare_syncs = 0;   ///< fdatasync calls for new segments.
+    std::uint64_t records_synced = 0;  ///< `records_synced / syncs`: commits per sync.
+    std::uint64_t live_bytes = 0;      ///< Payload that replay may still need.
     std::uint64_t live_segments = 0;
     std::uint64_t spare_segments = 0;
 };
@@ -131,7 +132,8 @@ public:
 
     /// Hands over what has been in the buffer since the last tick. Never syncs.
     /// @return milliseconds until it wants to be called again. With kTickMs between busy calls
-    /// nothing stays in the buffer for 10 ms. While idle, `LogOptions::wake` says when to come back.
+    /// nothing stays in the buffer for 10 ms. While idle, `LogOptions::wake` says when to come
+    /// back.
     std::uint32_t tick_buffer();
     /// Syncs what is old or much, and prepares segments. May take as long as the disk takes.
     /// @return as above.
@@ -173,9 +175,9 @@ private:
         std::uint32_t number = 0;
         std::uint32_t slot = 0;
         Sequence first_sequence{};
-        std::uint64_t payload_before = 0;      ///< Of the whole log, when it began.
-        std::shared_ptr<LogSegment> segment;   ///< Null when it comes from before this open.
-        std::uint32_t end = 0;                 ///< 0 as long as it is the newest.
+        std::uint64_t payload_before = 0;     ///< Of the whole log, when it began.
+        std::shared_ptr<LogSegment> segment;  ///< Null when it comes from before this open.
+        std::uint32_t end = 0;                ///< 0 as long as it is the newest.
     };
     struct Piece {
         std::shared_ptr<LogSegment> segment;
@@ -236,15 +238,15 @@ private:
 
     // ---- The appender's own; guarded by the caller's commit mutex.
     alignas(64) std::shared_ptr<LogSegment> segment_;
-    LogPosition fragment_end_{};       ///< Of the newest fragment.
-    std::uint64_t room_end_ = 0;       ///< Buffer bytes before this place are known to be free.
+    LogPosition fragment_end_{};  ///< Of the newest fragment.
+    std::uint64_t room_end_ = 0;  ///< Buffer bytes before this place are known to be free.
     Sequence last_sequence_{};
-    bool appending_ = false;           ///< Finds calls that are not one at a time.
+    bool appending_ = false;  ///< Finds calls that are not one at a time.
 
     // ---- Written by the appender, and by seals.
     alignas(64) std::atomic<std::uint64_t> tail_{0};
-    std::atomic<std::uint64_t> published_{0};    ///< Newest whole record's sequence,
-    std::atomic<std::uint64_t> record_end_{0};   ///< and its end.
+    std::atomic<std::uint64_t> published_{0};   ///< Newest whole record's sequence,
+    std::atomic<std::uint64_t> record_end_{0};  ///< and its end.
     std::atomic<std::uint64_t> payload_bytes_{0};
     std::atomic<std::uint64_t> records_{0};
 
@@ -267,7 +269,8 @@ private:
     std::vector<std::shared_ptr<LogSegment>> unsynced_ GUARDED_BY(mutex_);
     bool writing_ GUARDED_BY(mutex_) = false;
     bool syncing_ GUARDED_BY(mutex_) = false;
-    bool sync_planned_ GUARDED_BY(mutex_) = false;  ///< Of the sync in flight: `sync_cut_` is known.
+    bool sync_planned_ GUARDED_BY(mutex_) =
+        false;  ///< Of the sync in flight: `sync_cut_` is known.
     LogPosition sync_cut_ GUARDED_BY(mutex_){};
     std::uint64_t sync_turn_ GUARDED_BY(mutex_) = 0;
     Error stop_error_ GUARDED_BY(mutex_){ErrorCode::kInvalid, "the log is closed"};
@@ -277,7 +280,7 @@ private:
     // ---- Of the ticks.
     LogPosition buffer_mark_ GUARDED_BY(mutex_){};  ///< Published at the last tick.
     std::uint64_t buffer_tick_ns_ GUARDED_BY(mutex_) = 0;
-    LogPosition sync_mark_ GUARDED_BY(mutex_){};    ///< Published at `sync_mark_ns_` at the earliest.
+    LogPosition sync_mark_ GUARDED_BY(mutex_){};  ///< Published at `sync_mark_ns_` at the earliest.
     std::uint64_t sync_mark_ns_ GUARDED_BY(mutex_) = 0;
     std::uint64_t disk_tick_ns_ GUARDED_BY(mutex_) = 0;
 
