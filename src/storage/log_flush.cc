@@ -127,7 +127,7 @@ void Log::lead_sync() {
 
     if (!stopped()) {
         writing_ = true;
-        const Flush flush = plan(!FULGUR_PLANTED("log_rewrites_synced_block"));
+        const Flush flush = plan(true);
         sync_cut_ = flush.cut;
         sync_planned_ = true;
         mutex_.unlock();

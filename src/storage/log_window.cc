@@ -1,7 +1,5 @@
 #include "storage/log_window.h"
 
-#include "base/planted.h"
-
 namespace fulgur::storage {
 
 Result<Bytes> SegmentWindow::view(std::uint32_t offset, std::uint32_t size) {
@@ -33,7 +31,7 @@ Result<std::optional<SegmentWindow::Fragment>> SegmentWindow::fragment_at(LogPos
 
     bytes = view(offset, header->stored_bytes());
     if (!bytes) return bytes.error();
-    if (bytes->size() < header->stored_bytes() && !FULGUR_PLANTED("log_unchecked_length")) {
+    if (bytes->size() < header->stored_bytes()) {
         return Found();
     }
     const Bytes body(bytes->data() + FragmentHeader::kEncodedBytes, header->length);
