@@ -1,9 +1,9 @@
 // Fulgur beside LMDB and RocksDB in one process: random insert, point get, multi-get, full scan.
 //
-// Fair play: every value read is compared with what was written, on every side; all sides run at the
-// same durability class (buffered: nothing is synced, the log is written); keys and values are the
-// same; the sides take turns within each round, in another order each time, and medians over the
-// rounds are quoted. Peers' settings are printed.
+// Fair play: every value read is compared with what was written, on every side; all sides run at
+// the same durability class (buffered: nothing is synced, the log is written); keys and values are
+// the same; the sides take turns within each round, in another order each time, and medians over
+// the rounds are quoted. Peers' settings are printed.
 //
 //   engine_bench [--rows N] [--rounds N] [--dir DIR]
 #include <lmdb.h>
@@ -86,7 +86,8 @@ class Side {
 public:
     virtual ~Side() = default;
     virtual const char* name() const = 0;
-    virtual void insert(const Rows& rows, std::size_t begin, std::size_t end, std::size_t batch) = 0;
+    virtual void insert(const Rows& rows, std::size_t begin, std::size_t end,
+                        std::size_t batch) = 0;
     virtual void settle() = 0;  ///< what an owner would do once after loading
     virtual void get(const Rows& rows, const std::vector<std::uint32_t>& ids) = 0;
     virtual void get_many(const Rows& rows, const std::vector<std::uint32_t>& ids) = 0;
@@ -202,7 +203,9 @@ public:
         }
         mdb_txn_reset(read_);
     }
-    void get_many(const Rows& rows, const std::vector<std::uint32_t>& ids) override { get(rows, ids); }
+    void get_many(const Rows& rows, const std::vector<std::uint32_t>& ids) override {
+        get(rows, ids);
+    }
     std::size_t scan() override {
         lmdb_check(mdb_txn_renew(read_));
         MDB_cursor* cursor;
@@ -267,7 +270,8 @@ public:
         rocksdb::PinnableSlice value;
         for (const std::uint32_t id : ids) {
             value.Reset();
-            rocks_check(db_->Get({}, db_->DefaultColumnFamily(), {rows.key(id).data(), kKeyBytes}, &value));
+            rocks_check(
+                db_->Get({}, db_->DefaultColumnFamily(), {rows.key(id).data(), kKeyBytes}, &value));
             Rows::check(id, {value.data(), value.size()});
         }
     }
@@ -276,7 +280,8 @@ public:
         std::array<rocksdb::PinnableSlice, kGroup> values;
         std::array<rocksdb::Status, kGroup> statuses;
         for (std::size_t at = 0; at + kGroup <= ids.size(); at += kGroup) {
-            for (std::size_t i = 0; i < kGroup; ++i) keys[i] = {rows.key(ids[at + i]).data(), kKeyBytes};
+            for (std::size_t i = 0; i < kGroup; ++i)
+                keys[i] = {rows.key(ids[at + i]).data(), kKeyBytes};
             db_->MultiGet({}, db_->DefaultColumnFamily(), kGroup, keys.data(), values.data(),
                           statuses.data());
             for (std::size_t i = 0; i < kGroup; ++i) {
@@ -313,8 +318,10 @@ public:
         figures_[workload][side].push_back(ns);
     }
     void print() const {
-        std::printf("\n| workload (ns per row, median [min, max]) | fulgur | lmdb | rocksdb | of lmdb | of rocksdb |\n"
-                    "|---|---|---|---|---|---|\n");
+        std::printf(
+            "\n| workload (ns per row, median [min, max]) | fulgur | lmdb | rocksdb | of lmdb | of "
+            "rocksdb |\n"
+            "|---|---|---|---|---|---|\n");
         for (const auto& [workload, sides] : figures_) {
             std::printf("| %s |", workload.c_str());
             for (const char* side : {"fulgur", "lmdb", "rocksdb"}) {
@@ -387,13 +394,13 @@ void insert_round(Sides& sides, const Rows& rows, std::size_t n, std::size_t bat
         for (auto& side : sides) turn.push_back(side.get());
         std::shuffle(turn.begin(), turn.end(), order);
         for (Side* side : turn) {
-            seconds[side->name()] += seconds_of([&] {
-                side->insert(rows, n * slice / kSlices, n * (slice + 1) / kSlices, batch);
-            });
+            seconds[side->name()] += seconds_of(
+                [&] { side->insert(rows, n * slice / kSlices, n * (slice + 1) / kSlices, batch); });
         }
     }
     const std::string workload = "random insert, buffered, batch " + std::to_string(batch);
-    for (const auto& [side, s] : seconds) report.add(workload, side, s / static_cast<double>(n) * 1e9);
+    for (const auto& [side, s] : seconds)
+        report.add(workload, side, s / static_cast<double>(n) * 1e9);
 }
 
 void read_rounds(Sides& sides, const Rows& rows, const Settings& settings, Report& report,
@@ -410,7 +417,8 @@ void read_rounds(Sides& sides, const Rows& rows, const Settings& settings, Repor
             const double many = seconds_of([&] { side->get_many(rows, ids); });
             std::size_t scanned = 0;
             const double scan = seconds_of([&] { scanned = side->scan(); });
-            if (scanned != settings.rows) fail(std::string(side->name()) + ": the scan misses rows");
+            if (scanned != settings.rows)
+                fail(std::string(side->name()) + ": the scan misses rows");
             report.add("point get, uniform", side->name(), get / kReads * 1e9);
             report.add("get_many(32), uniform, per key", side->name(), many / kReads * 1e9);
             report.add("full scan after a checkpoint", side->name(),
@@ -423,12 +431,13 @@ void read_rounds(Sides& sides, const Rows& rows, const Settings& settings, Repor
 
 int main(int argc, char** argv) {
     const Settings settings = parse(argc, argv);
-    std::printf("%zu rows of %zu + %zu bytes, %zu rounds, durability: buffered (no side syncs)\n"
-                "lmdb %s: MDB_NOSYNC, map 8 GiB, read transaction renewed per slice\n"
-                "rocksdb %d.%d.%d: write buffers 4 x 128 MiB, cache 2 GiB, bloom 10 bits, no compression, "
-                "compacted before reads\n",
-                settings.rows, kKeyBytes, kValueBytes, settings.rounds, MDB_VERSION_STRING,
-                ROCKSDB_MAJOR, ROCKSDB_MINOR, ROCKSDB_PATCH);
+    std::printf(
+        "%zu rows of %zu + %zu bytes, %zu rounds, durability: buffered (no side syncs)\n"
+        "lmdb %s: MDB_NOSYNC, map 8 GiB, read transaction renewed per slice\n"
+        "rocksdb %d.%d.%d: write buffers 4 x 128 MiB, cache 2 GiB, bloom 10 bits, no compression, "
+        "compacted before reads\n",
+        settings.rows, kKeyBytes, kValueBytes, settings.rounds, MDB_VERSION_STRING, ROCKSDB_MAJOR,
+        ROCKSDB_MINOR, ROCKSDB_PATCH);
     const Rows rows(settings.rows);
     Report report;
     std::mt19937 order(1);

@@ -134,7 +134,8 @@ TEST(InnerTest, TellsKeysApartWhoseHeadsAreEqual) {
 
 TEST(InnerTest, TakesItsPrefixFromTheSeparators) {
     TestInner test;
-    test.entries = {{{}, word(1)}, {"user:100", word(2)}, {"user:150", word(3)}, {"user:199", word(4)}};
+    test.entries = {
+        {{}, word(1)}, {"user:100", word(2)}, {"user:150", word(3)}, {"user:199", word(4)}};
     test.build(8_KiB);
     EXPECT_EQ(test.page->common(), "user:1");
     expect_same_children(test, *test.page);
@@ -181,7 +182,8 @@ TEST(InnerTest, CopiesWithASplitAsARebuildWould) {
                 random.one_in(2) ? keys.next()
                                  : test.entries[random.below(test.entries.size())].separator + "m";
             const std::size_t index = test.page->search(separator);
-            if (separator.empty() || separator.size() > kKeyBytesMax || separator == test.entries[index].separator ||
+            if (separator.empty() || separator.size() > kKeyBytesMax ||
+                separator == test.entries[index].separator ||
                 (test.has_high && separator >= test.high)) {
                 continue;
             }

@@ -41,7 +41,8 @@ std::vector<std::uint64_t> expected_kept(const std::map<std::uint64_t, TestVersi
     keep_newest_at(horizon);
     for (const Sequence s : retention.snapshots) keep_newest_at(to_number(s));
     for (const auto& [sequence, version] : versions) {
-        if (sequence > horizon || (keep_large && (version.flags & kLarge) != 0)) kept.insert(sequence);
+        if (sequence > horizon || (keep_large && (version.flags & kLarge) != 0))
+            kept.insert(sequence);
     }
     std::vector<std::uint64_t> result(kept.begin(), kept.end());
     while (!result.empty() && result.back() <= horizon && versions.at(result.back()).tombstone()) {
@@ -84,8 +85,9 @@ TEST(LeafMergeTest, KeepsExactlyWhatTheMomentsNeedInOrder) {
         merge.collect(*test.leaf, count_of(*test.leaf), moments.retention, keep_large);
         ASSERT_TRUE(kept_of(*test.leaf, merge.kept()) == expected);
         const Kept large = kept_of(*test.leaf, merge.dropped_large());
-        ASSERT_EQ((std::multiset<std::pair<std::string, std::uint64_t>>(large.begin(), large.end())),
-                  dropped);
+        ASSERT_EQ(
+            (std::multiset<std::pair<std::string, std::uint64_t>>(large.begin(), large.end())),
+            dropped);
         ASSERT_EQ(merge.superseded_kept(), superseded);
         ASSERT_EQ(merge.has_large(),
                   std::any_of(merge.kept().begin(), merge.kept().end(),
@@ -345,7 +347,8 @@ TEST(LeafMergeTest, LeavesFullPagesBehindAscendingKeys) {
                 std::string key = "user:0000000000";
                 if (binary) {
                     key.assign(8, '\0');
-                    for (std::size_t b = 0; b < 8; ++b) key[b] = static_cast<char>(i >> (56 - 8 * b));
+                    for (std::size_t b = 0; b < 8; ++b)
+                        key[b] = static_cast<char>(i >> (56 - 8 * b));
                 } else {
                     const std::string digits = std::to_string(i);
                     key.replace(key.size() - digits.size(), digits.size(), digits);
@@ -355,7 +358,8 @@ TEST(LeafMergeTest, LeavesFullPagesBehindAscendingKeys) {
             }
             const auto leaves = tree.leaves();
             ASSERT_GT(leaves.size(), 4U);
-            // The fence that ends a page lets its keys be cut shorter, which shows in small records.
+            // The fence that ends a page lets its keys be cut shorter, which shows in small
+            // records.
             const std::size_t percent = value_bytes < 100 ? 70 : 85;
             for (std::size_t i = 0; i + 1 < leaves.size(); ++i) {
                 ASSERT_EQ(leaves[i]->size, leaves[0]->size);

@@ -109,7 +109,8 @@ TEST(LeafTest, ForgetsOrderWhenAnOlderRecordArrives) {
 TEST(LeafTest, WritesRecordsAsTheFormatSays) {
     std::string bytes(Record::size_of(3, 2, true), '\xee');
     ASSERT_EQ(bytes.size(), 32U);
-    encode_record(bytes.data(), {"key", "vv", Sequence{0x665544332211}, 0x0102030405060708, kExpires, 0});
+    encode_record(bytes.data(),
+                  {"key", "vv", Sequence{0x665544332211}, 0x0102030405060708, kExpires, 0});
     EXPECT_EQ(bytes, Bytes("\3\0\2\0\4\0\x11\x22\x33\x44\x55\x66"
                            "\x08\x07\x06\x05\x04\x03\x02\x01"
                            "keyvv\0\0\0\0\0\0\0",
@@ -154,9 +155,12 @@ TEST(LeafTest, ShowsWholeRecordsToReadersWhileOneAppends) {
                 // Only what is published before is promised; more may be there.
                 const std::uint64_t floor = appended.load(std::memory_order_acquire);
                 if (floor < kKeys) continue;
-                const std::uint64_t snapshot = floor - random.below(std::min<std::uint64_t>(floor, 20));
-                const std::uint64_t wanted = snapshot - random.below(std::min<std::uint64_t>(snapshot, kKeys));
-                const auto found = leaf->find(key(wanted), print_of_key(key(wanted)), Sequence{snapshot});
+                const std::uint64_t snapshot =
+                    floor - random.below(std::min<std::uint64_t>(floor, 20));
+                const std::uint64_t wanted =
+                    snapshot - random.below(std::min<std::uint64_t>(snapshot, kKeys));
+                const auto found =
+                    leaf->find(key(wanted), print_of_key(key(wanted)), Sequence{snapshot});
                 // The newest sequence of this key at or below the snapshot.
                 const std::uint64_t expected = snapshot - (snapshot - wanted) % kKeys;
                 if (!found || to_number(found->sequence()) != expected ||

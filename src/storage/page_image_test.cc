@@ -127,8 +127,10 @@ TEST(PageImageTest, NamesWhatIsWrongWithALeaf) {
         {"page: wrong size", [](std::string&, PageRef& r) { r.length += 8; }},
         {"page: unknown flags", [](std::string& i, PageRef&) { i[2] = 3; }},
         {"page: wrong count", [](std::string&, PageRef& r) { ++r.count; }},
-        {"page: not the newest sequence it should have", [](std::string&, PageRef& r) { ++r.newest; }},
-        {"page: reserved bytes of the header are not zero", [](std::string& i, PageRef&) { i[40] = 1; }},
+        {"page: not the newest sequence it should have",
+         [](std::string&, PageRef& r) { ++r.newest; }},
+        {"page: reserved bytes of the header are not zero",
+         [](std::string& i, PageRef&) { i[40] = 1; }},
         {"page: an upper fence that is not there", [](std::string& i, PageRef&) { i[2] = 0; }},
         {"page: fences out of bounds", set16(16, 60000)},
         {"page: padding of fences is not zero", [](std::string& i, PageRef&) { i.back() = 1; }},
@@ -136,7 +138,8 @@ TEST(PageImageTest, NamesWhatIsWrongWithALeaf) {
         {"leaf: not sorted", set16(10, 4)},
         {"leaf: wrong capacity", set16(12, 16)},
         {"leaf: wrong prefix", set16(14, 0)},
-        {"leaf: heap out of bounds", [](std::string& i, PageRef&) { i[20] = static_cast<char>(i[20] + 8); }},
+        {"leaf: heap out of bounds",
+         [](std::string& i, PageRef&) { i[20] = static_cast<char>(i[20] + 8); }},
         {"leaf: unused slots are not zero", set16(64 + 8 + 2 * 7, 1)},
         {"leaf: unused slots are not zero", [](std::string& i, PageRef&) { i[64 + 7] = 1; }},
         {"leaf: a slot out of bounds", set16(64 + 8, 60000)},
@@ -331,8 +334,7 @@ TEST(PageImageTest, BearsEveryFlippedBitOfAnInnerPage) {
         const InnerImage decoded = decode_inner_image(bytes);
         std::vector<Inner::Entry> entries;
         for (const auto& entry : decoded.entries) entries.push_back({entry.separator, {}});
-        const TestFrame frame(
-            round_up(Inner::bytes_needed(entries, decoded.low, decoded.high), 8));
+        const TestFrame frame(round_up(Inner::bytes_needed(entries, decoded.low, decoded.high), 8));
         const Inner* page = Inner::build(frame.data(), frame.size(), decoded.level, entries,
                                          decoded.low, decoded.high, decoded.has_high);
         EXPECT_LT(page->search("bbbb"), entries.size());

@@ -16,7 +16,8 @@
 #include "storage/leaf.h"
 #include "storage/tree_node.h"
 
-// What the tests of pages share: frames, keys that are hard on pages, and a model of what was written.
+// What the tests of pages share: frames, keys that are hard on pages, and a model of what was
+// written.
 
 namespace fulgur::storage {
 
@@ -24,7 +25,7 @@ namespace fulgur::storage {
 class TestFrame {
 public:
     explicit TestFrame(std::size_t size)
-        : bytes_(static_cast<char*>(::operator new(size, std::align_val_t{64}))), size_(size) {
+        : bytes_(static_cast<char*>(::operator new (size, std::align_val_t{64}))), size_(size) {
         std::fill_n(bytes_.get(), size, '\xDB');
     }
     char* data() const { return bytes_.get(); }
@@ -32,7 +33,7 @@ public:
 
 private:
     struct Free {
-        void operator()(char* bytes) const { ::operator delete(bytes, std::align_val_t{64}); }
+        void operator()(char* bytes) const { ::operator delete (bytes, std::align_val_t{64}); }
     };
     std::unique_ptr<char, Free> bytes_;
     std::size_t size_;
@@ -67,8 +68,12 @@ inline std::uint8_t print_of_key(Bytes key) { return print_of(hash64(key)); }
 
 inline RecordParts parts_of(const Leaf& leaf, Bytes key, std::uint64_t sequence,
                             const TestVersion& version) {
-    return {key.substr(leaf.prefix_size), version.value,  Sequence{sequence},
-            version.expiry,               version.flags, print_of_key(key)};
+    return {key.substr(leaf.prefix_size),
+            version.value,
+            Sequence{sequence},
+            version.expiry,
+            version.flags,
+            print_of_key(key)};
 }
 
 inline TestVersion version_of(const Record& record) {
@@ -116,7 +121,7 @@ public:
                 return shared_ + digits;
             }
             case 2: {  // Any bytes of any length, rarely a very long one.
-                const std::size_t length = random_.one_in(200) ? 65535 - random_.below(3)
+                const std::size_t length = random_.one_in(200)  ? 65535 - random_.below(3)
                                            : random_.one_in(30) ? random_.below(2000)
                                                                 : random_.below(24);
                 std::string key(length, '\0');
