@@ -100,7 +100,7 @@ Result<Leaf*> Tree::leaf_for(Bytes key) {
         Inner* inner = static_cast<Inner*>(page);
         word = load_child(inner->child(inner->search(key)));
         // The leaf's lines come together, instead of each when the one before has told where.
-        if (inner->level == 1) prefetch_lines(word.page()->base(), 4);
+        if (inner->level == 1) prefetch_lines(reinterpret_cast<const char*>(word.bits()), 4);
     }
     Result<Place> place = place_for(key);
     if (!place) return place.error();
@@ -169,6 +169,10 @@ Result<void> Tree::find_many(std::span<const Bytes> keys, Sequence snapshot,
 }
 
 Result<std::vector<char>> read_image(DataFile& data, const PageRef& ref) {
+    if (ref.length > kImageBytesMax) {
+        return Error(ErrorCode::kCorruption, "an image of impossible length")
+            .at(data.name(), ref.sector * kSectorBytes);
+    }
     std::vector<char> image(ref.length);
     if (Result<void> read = data.read(ref.sector, image); !read) return read.error();
     const Bytes bytes(image.data(), image.size());
