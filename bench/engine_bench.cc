@@ -48,16 +48,20 @@ std::uint64_t mix(std::uint64_t x) {
     return x ^ (x >> 33);
 }
 
+/// A key, made from its row's number by arithmetic each time, as a program makes its keys: fetching
+/// prepared keys from memory would add one more cache miss of the benchmark's own to every get.
+struct Key {
+    explicit Key(std::size_t i) {
+        const std::uint64_t head = mix(i + 1), tail = i;
+        std::memcpy(bytes, &head, 8);
+        std::memcpy(bytes + 8, &tail, 8);
+    }
+    operator std::string_view() const { return {bytes, kKeyBytes}; }
+    char bytes[kKeyBytes];
+};
+
 /// Row i: a key in random order, and a value that is known from i.
 struct Rows {
-    explicit Rows(std::size_t n) : keys(n * kKeyBytes) {
-        for (std::size_t i = 0; i < n; ++i) {
-            const std::uint64_t head = mix(i + 1), tail = i;
-            std::memcpy(&keys[i * kKeyBytes], &head, 8);
-            std::memcpy(&keys[i * kKeyBytes + 8], &tail, 8);
-        }
-    }
-    std::string_view key(std::size_t i) const { return {&keys[i * kKeyBytes], kKeyBytes}; }
     static void value(std::size_t i, char* to) {
         for (std::size_t at = 0; at + 8 <= kValueBytes; at += 8) {
             const std::uint64_t word = mix(i * 16 + at);
@@ -79,18 +83,16 @@ struct Rows {
         std::memcpy(&i, key.data() + 8, 8);
         return i;
     }
-    std::vector<char> keys;
 };
 
 class Side {
 public:
     virtual ~Side() = default;
     virtual const char* name() const = 0;
-    virtual void insert(const Rows& rows, std::size_t begin, std::size_t end,
-                        std::size_t batch) = 0;
+    virtual void insert(std::size_t begin, std::size_t end, std::size_t batch) = 0;
     virtual void settle() = 0;  ///< what an owner would do once after loading
-    virtual void get(const Rows& rows, const std::vector<std::uint32_t>& ids) = 0;
-    virtual void get_many(const Rows& rows, const std::vector<std::uint32_t>& ids) = 0;
+    virtual void get(const std::vector<std::uint32_t>& ids) = 0;
+    virtual void get_many(const std::vector<std::uint32_t>& ids) = 0;
     virtual std::size_t scan() = 0;
 };
 
@@ -98,14 +100,13 @@ class Fulgur final : public Side {
 public:
     explicit Fulgur(const std::string& dir)
         : database_(fulgur::Database::open(dir, options()).value()),
-          rows_(database_.keyspace("rows").value()),
-          reader_(database_.reader()) {}
+          rows_(database_.keyspace("rows").value()) {}
     const char* name() const override { return "fulgur"; }
-    void insert(const Rows& rows, std::size_t begin, std::size_t end, std::size_t batch) override {
+    void insert(std::size_t begin, std::size_t end, std::size_t batch) override {
         char value[kValueBytes];
         for (std::size_t i = begin; i < end; ++i) {
             Rows::value(i, value);
-            write_.put(rows_, rows.key(i), {value, kValueBytes});
+            write_.put(rows_, Key(i), {value, kValueBytes});
             if (write_.size() == batch || i + 1 == end) {
                 database_.commit(write_, fulgur::Durability::kBuffered).value();
                 write_.clear();
@@ -113,21 +114,22 @@ public:
         }
     }
     void settle() override { database_.checkpoint().value(); }
-    void get(const Rows& rows, const std::vector<std::uint32_t>& ids) override {
-        reader_.refresh();
+    void get(const std::vector<std::uint32_t>& ids) override {
+        fulgur::Reader reader = database_.reader();
         for (const std::uint32_t id : ids) {
-            const auto value = reader_.get(rows_, rows.key(id)).value();
+            const auto value = reader.get(rows_, Key(id)).value();
             if (!value) fail("fulgur: a row is missing");
             Rows::check(id, *value);
         }
     }
-    void get_many(const Rows& rows, const std::vector<std::uint32_t>& ids) override {
-        reader_.refresh();
+    void get_many(const std::vector<std::uint32_t>& ids) override {
+        fulgur::Reader reader = database_.reader();
+        std::vector<Key> made(kGroup, Key(0));
         std::array<fulgur::Bytes, kGroup> keys;
         std::array<std::optional<fulgur::Bytes>, kGroup> views;
         for (std::size_t at = 0; at + kGroup <= ids.size(); at += kGroup) {
-            for (std::size_t i = 0; i < kGroup; ++i) keys[i] = rows.key(ids[at + i]);
-            reader_.get_many(rows_, keys, views).value();
+            for (std::size_t i = 0; i < kGroup; ++i) keys[i] = made[i] = Key(ids[at + i]);
+            reader.get_many(rows_, keys, views).value();
             for (std::size_t i = 0; i < kGroup; ++i) {
                 if (!views[i]) fail("fulgur: a row is missing");
                 Rows::check(ids[at + i], *views[i]);
@@ -135,9 +137,9 @@ public:
         }
     }
     std::size_t scan() override {
-        reader_.refresh();
+        fulgur::Reader reader = database_.reader();
         std::size_t n = 0;
-        auto cursor = reader_.cursor(rows_);
+        auto cursor = reader.cursor(rows_);
         for (; cursor.valid(); cursor.next(), ++n) {
             Rows::check(Rows::row_of(cursor.key()), cursor.value());
         }
@@ -153,7 +155,6 @@ private:
     }
     fulgur::Database database_;
     fulgur::Keyspace rows_;
-    fulgur::Reader reader_;
     fulgur::WriteBatch write_;
 };
 
@@ -180,32 +181,32 @@ public:
         mdb_env_close(env_);
     }
     const char* name() const override { return "lmdb"; }
-    void insert(const Rows& rows, std::size_t begin, std::size_t end, std::size_t batch) override {
+    void insert(std::size_t begin, std::size_t end, std::size_t batch) override {
         char value[kValueBytes];
         for (std::size_t i = begin; i < end;) {
             MDB_txn* txn;
             lmdb_check(mdb_txn_begin(env_, nullptr, 0, &txn));
             for (std::size_t n = 0; n < batch && i < end; ++n, ++i) {
                 Rows::value(i, value);
-                MDB_val k{kKeyBytes, const_cast<char*>(rows.key(i).data())}, v{kValueBytes, value};
+                Key key(i);
+                MDB_val k{kKeyBytes, key.bytes}, v{kValueBytes, value};
                 lmdb_check(mdb_put(txn, dbi_, &k, &v, 0));
             }
             lmdb_check(mdb_txn_commit(txn));
         }
     }
     void settle() override { lmdb_check(mdb_env_sync(env_, 1)); }
-    void get(const Rows& rows, const std::vector<std::uint32_t>& ids) override {
+    void get(const std::vector<std::uint32_t>& ids) override {
         lmdb_check(mdb_txn_renew(read_));
         for (const std::uint32_t id : ids) {
-            MDB_val k{kKeyBytes, const_cast<char*>(rows.key(id).data())}, v;
+            Key key(id);
+            MDB_val k{kKeyBytes, key.bytes}, v;
             lmdb_check(mdb_get(read_, dbi_, &k, &v));
             Rows::check(id, {static_cast<char*>(v.mv_data), v.mv_size});
         }
         mdb_txn_reset(read_);
     }
-    void get_many(const Rows& rows, const std::vector<std::uint32_t>& ids) override {
-        get(rows, ids);
-    }
+    void get_many(const std::vector<std::uint32_t>& ids) override { get(ids); }
     std::size_t scan() override {
         lmdb_check(mdb_txn_renew(read_));
         MDB_cursor* cursor;
@@ -250,14 +251,14 @@ public:
         db_.reset(db);
     }
     const char* name() const override { return "rocksdb"; }
-    void insert(const Rows& rows, std::size_t begin, std::size_t end, std::size_t batch) override {
+    void insert(std::size_t begin, std::size_t end, std::size_t batch) override {
         char value[kValueBytes];
         rocksdb::WriteOptions options;  // The log is written, not synced.
         for (std::size_t i = begin; i < end;) {
             rocksdb::WriteBatch write;
             for (std::size_t n = 0; n < batch && i < end; ++n, ++i) {
                 Rows::value(i, value);
-                write.Put({rows.key(i).data(), kKeyBytes}, {value, kValueBytes});
+                write.Put(rocksdb::Slice(Key(i).bytes, kKeyBytes), {value, kValueBytes});
             }
             rocks_check(db_->Write(options, &write));
         }
@@ -266,22 +267,25 @@ public:
         rocks_check(db_->Flush({}));
         rocks_check(db_->CompactRange({}, nullptr, nullptr));
     }
-    void get(const Rows& rows, const std::vector<std::uint32_t>& ids) override {
+    void get(const std::vector<std::uint32_t>& ids) override {
         rocksdb::PinnableSlice value;
         for (const std::uint32_t id : ids) {
             value.Reset();
             rocks_check(
-                db_->Get({}, db_->DefaultColumnFamily(), {rows.key(id).data(), kKeyBytes}, &value));
+                db_->Get({}, db_->DefaultColumnFamily(), {Key(id).bytes, kKeyBytes}, &value));
             Rows::check(id, {value.data(), value.size()});
         }
     }
-    void get_many(const Rows& rows, const std::vector<std::uint32_t>& ids) override {
+    void get_many(const std::vector<std::uint32_t>& ids) override {
+        std::vector<Key> made(kGroup, Key(0));
         std::array<rocksdb::Slice, kGroup> keys;
         std::array<rocksdb::PinnableSlice, kGroup> values;
         std::array<rocksdb::Status, kGroup> statuses;
         for (std::size_t at = 0; at + kGroup <= ids.size(); at += kGroup) {
-            for (std::size_t i = 0; i < kGroup; ++i)
-                keys[i] = {rows.key(ids[at + i]).data(), kKeyBytes};
+            for (std::size_t i = 0; i < kGroup; ++i) {
+                made[i] = Key(ids[at + i]);
+                keys[i] = {made[i].bytes, kKeyBytes};
+            }
             db_->MultiGet({}, db_->DefaultColumnFamily(), kGroup, keys.data(), values.data(),
                           statuses.data());
             for (std::size_t i = 0; i < kGroup; ++i) {
@@ -385,7 +389,7 @@ Sides open_sides(const std::string& dir) {
 }
 
 /// Loads in slices, the sides taking turns, so that a slow minute of the machine meets all of them.
-void insert_round(Sides& sides, const Rows& rows, std::size_t n, std::size_t batch, Report& report,
+void insert_round(Sides& sides, std::size_t n, std::size_t batch, Report& report,
                   std::mt19937& order) {
     constexpr std::size_t kSlices = 10;
     std::map<std::string, double> seconds;
@@ -395,7 +399,7 @@ void insert_round(Sides& sides, const Rows& rows, std::size_t n, std::size_t bat
         std::shuffle(turn.begin(), turn.end(), order);
         for (Side* side : turn) {
             seconds[side->name()] += seconds_of(
-                [&] { side->insert(rows, n * slice / kSlices, n * (slice + 1) / kSlices, batch); });
+                [&] { side->insert(n * slice / kSlices, n * (slice + 1) / kSlices, batch); });
         }
     }
     const std::string workload = "random insert, buffered, batch " + std::to_string(batch);
@@ -403,8 +407,7 @@ void insert_round(Sides& sides, const Rows& rows, std::size_t n, std::size_t bat
         report.add(workload, side, s / static_cast<double>(n) * 1e9);
 }
 
-void read_rounds(Sides& sides, const Rows& rows, const Settings& settings, Report& report,
-                 std::mt19937& order) {
+void read_rounds(Sides& sides, const Settings& settings, Report& report, std::mt19937& order) {
     constexpr std::size_t kReads = 32 * 8192;
     for (std::size_t round = 0; round < settings.rounds; ++round) {
         std::vector<std::uint32_t> ids(kReads);
@@ -413,8 +416,8 @@ void read_rounds(Sides& sides, const Rows& rows, const Settings& settings, Repor
         for (auto& side : sides) turn.push_back(side.get());
         std::shuffle(turn.begin(), turn.end(), order);
         for (Side* side : turn) {
-            const double get = seconds_of([&] { side->get(rows, ids); });
-            const double many = seconds_of([&] { side->get_many(rows, ids); });
+            const double get = seconds_of([&] { side->get(ids); });
+            const double many = seconds_of([&] { side->get_many(ids); });
             std::size_t scanned = 0;
             const double scan = seconds_of([&] { scanned = side->scan(); });
             if (scanned != settings.rows)
@@ -438,20 +441,19 @@ int main(int argc, char** argv) {
         "compacted before reads\n",
         settings.rows, kKeyBytes, kValueBytes, settings.rounds, MDB_VERSION_STRING, ROCKSDB_MAJOR,
         ROCKSDB_MINOR, ROCKSDB_PATCH);
-    const Rows rows(settings.rows);
     Report report;
     std::mt19937 order(1);
     for (const std::size_t batch : {std::size_t{1}, std::size_t{100}}) {
         Sides sides = open_sides(settings.dir);
-        insert_round(sides, rows, settings.rows / 4, batch, report, order);
+        insert_round(sides, settings.rows / 4, batch, report, order);
     }
     for (std::size_t round = 0; round < settings.rounds; ++round) {
         std::fprintf(stderr, "round %zu of %zu\n", round + 1, settings.rounds);
         Sides sides = open_sides(settings.dir);
-        insert_round(sides, rows, settings.rows, 1000, report, order);
+        insert_round(sides, settings.rows, 1000, report, order);
         if (round + 1 < settings.rounds) continue;
         for (auto& side : sides) side->settle();
-        read_rounds(sides, rows, settings, report, order);
+        read_rounds(sides, settings, report, order);
     }
     std::filesystem::remove_all(settings.dir);
     report.print();

@@ -66,6 +66,7 @@ private:
     friend class Snapshot;
     friend class Keyspace;
     explicit Reader(std::unique_ptr<db::ReaderState> state) noexcept;
+    Result<std::optional<Bytes>> get_any(const Keyspace& keyspace, Bytes key);
     std::unique_ptr<db::ReaderState> state_;
 };
 

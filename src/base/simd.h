@@ -124,6 +124,19 @@ inline std::uint64_t match_bytes64_avx512_inline(const char* block64, std::uint8
         : [wanted] "r"(wanted), [block] "m"(block));
     return mask;
 }
+
+/// Bit i of the result: word i of the line is below `value`.
+inline std::uint32_t below8_avx512_inline(const std::uint64_t* line, std::uint64_t value) {
+    const auto& block = *reinterpret_cast<const std::uint64_t(*)[8]>(line);
+    std::uint32_t mask;
+    __asm__(
+        "vpbroadcastq %[value], %%zmm16\n\t"
+        "vpcmpnleuq %[block], %%zmm16, %%k1\n\t"
+        "kmovd %%k1, %[mask]"
+        : [mask] "=r"(mask)
+        : [value] "r"(value), [block] "m"(block));
+    return mask;
+}
 }  // namespace detail
 #endif
 
@@ -151,6 +164,53 @@ inline std::uint64_t match_bytes64(const char* block64, std::uint8_t value) {
 #else
     return match_bytes64_portable(block64, value);
 #endif
+}
+
+/// How many of the eight words of a cache line are below `value`. The line does not change.
+inline std::size_t count_below8(const std::uint64_t* line, std::uint64_t value) {
+#if defined(FULGUR_MATCH_AT_RUN_TIME)
+    if (detail::has_avx512) [[likely]] {
+        const std::uint32_t mask = detail::below8_avx512_inline(line, value);
+        return static_cast<std::size_t>(__builtin_popcount(mask));
+    }
+#elif defined(__AVX512F__)
+    const __mmask8 mask = _mm512_cmplt_epu64_mask(_mm512_loadu_si512(line),
+                                                  _mm512_set1_epi64(static_cast<long long>(value)));
+    return static_cast<std::size_t>(__builtin_popcount(mask));
+#endif
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < 8; ++i) count += line[i] < value ? 1 : 0;
+    return count;
+}
+
+/// How many of `words` ascending words are below `value`, by binary search. words > 0.
+inline std::size_t count_below_sorted_portable(const std::uint64_t* lines, std::size_t words,
+                                               std::uint64_t value) {
+    const std::uint64_t* at = lines;
+    for (std::size_t length = words; length > 1;) {
+        const std::size_t half = length / 2;
+        // Arithmetic, not a choice: a branch would be mispredicted every second time.
+        at += half & -static_cast<std::size_t>(at[half - 1] < value);
+        length -= half;
+    }
+    return static_cast<std::size_t>(at - lines) + (*at < value ? 1 : 0);
+}
+
+/// The same for some whole cache lines; they do not change. With AVX-512 all lines are compared, so
+/// that no branch and no load depends on the value.
+inline std::size_t count_below_sorted(const std::uint64_t* lines, std::size_t words,
+                                      std::uint64_t value) {
+#if defined(FULGUR_MATCH_AT_RUN_TIME)
+    const bool all = detail::has_avx512;
+#elif defined(__AVX512F__)
+    constexpr bool all = true;
+#else
+    constexpr bool all = false;
+#endif
+    if (!all) return count_below_sorted_portable(lines, words, value);
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < words; i += 8) count += count_below8(lines + i, value);
+    return count;
 }
 
 }  // namespace fulgur

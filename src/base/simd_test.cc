@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 #include "os/random.h"
 
 namespace fulgur {
@@ -53,6 +56,30 @@ TEST(SimdTest, TwinsAgreeOnAllValues) {
             expect_all_agree(block, static_cast<std::uint8_t>(base + i));
         }
         expect_all_agree(block, static_cast<std::uint8_t>(base ^ 0x80));
+    }
+}
+
+TEST(SimdTest, CountsSortedWordsBelowAValue) {
+    os::Random random(7);
+    for (int round = 0; round < 2000; ++round) {
+        alignas(64) std::array<std::uint64_t, 64> words;
+        words.fill(~std::uint64_t{0});
+        const std::size_t lines = 1 + random.below(8);
+        const std::size_t used = random.below(lines * 8 + 1);
+        const std::uint64_t range = random.below(2) == 0 ? 8 : ~std::uint64_t{0};
+        for (std::size_t i = 0; i < used; ++i) words[i] = random.below(range);
+        std::sort(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(used));
+        for (const std::uint64_t value :
+             {std::uint64_t{0}, random.below(range), words[used / 2], ~std::uint64_t{0}}) {
+            const auto expected = static_cast<std::size_t>(
+                std::count_if(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(used),
+                              [&](std::uint64_t word) { return word < value; }));
+            ASSERT_EQ(count_below_sorted(words.data(), lines * 8, value), expected);
+            ASSERT_EQ(count_below_sorted_portable(words.data(), lines * 8, value), expected);
+            if (lines == 1) {
+                ASSERT_EQ(count_below8(words.data(), value), expected);
+            }
+        }
     }
 }
 

@@ -81,6 +81,7 @@ public:
     Result<void> close();
     /// kInvalid after close.
     Result<void> check_open() const;
+    bool is_open() const { return !closed_.load(std::memory_order_acquire); }
 
     // Keyspaces.
     Result<KeyspaceState*> create_keyspace(std::string_view name);

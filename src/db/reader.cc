@@ -105,11 +105,29 @@ void Reader::refresh() {
     if (!state_->at_snapshot) state_->sequence = state_->engine->versions().pin(*state_->slot);
 }
 
+/// The common case, pages in memory and an inline value, with nothing else in the function: what it
+/// does beside waiting for memory keeps the processor from starting the next get meanwhile.
 Result<std::optional<Bytes>> Reader::get(const Keyspace& keyspace, Bytes key) & {
+    const ReaderState& state = *state_;
+    const auto& of = *static_cast<const KeyspaceState*>(keyspace.state_);
+    if (state.may_read(keyspace.engine_.get(), of)) [[likely]] {
+        if (const storage::Leaf* leaf = of.tree->resident_leaf(key)) [[likely]] {
+            const std::optional<Record> record = leaf->find(
+                key.substr(leaf->prefix_size), storage::print_of(hash64(key)), state.sequence);
+            if (!record || record->tombstone()) return std::optional<Bytes>();
+            if (!record->large()) [[likely]] {
+                return std::optional<Bytes>(state_->views.show(record->value()));
+            }
+        }
+    }
+    return get_any(keyspace, key);
+}
+
+Result<std::optional<Bytes>> Reader::get_any(const Keyspace& keyspace, Bytes key) {
     auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
-    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready)
+    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) {
         return ready.error();
-    if (key.size() > kKeyBytesMax) return std::optional<Bytes>();
+    }
     Result<std::optional<Record>> found = state_->engine->find(of, key, state_->sequence);
     if (!found) return found.error();
     if (!*found) return std::optional<Bytes>();
@@ -133,6 +151,10 @@ Result<void> Reader::get_many(const Keyspace& keyspace, std::span<const Bytes> k
         for (std::size_t i = 0; i < n; ++i) {
             views[begin + i].reset();
             if (!records[i] || records[i]->tombstone()) continue;
+            if (!records[i]->large()) [[likely]] {
+                views[begin + i] = state_->views.show(records[i]->value());
+                continue;
+            }
             Result<Bytes> value = state_->engine->value_of(of, *records[i]);
             if (!value) return value.error();
             views[begin + i] = state_->views.show(*value);

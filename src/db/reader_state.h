@@ -52,6 +52,10 @@ struct ReaderState {
     static Result<std::unique_ptr<ReaderState>> make(const std::shared_ptr<Engine>& engine,
                                                      const Sequence* snapshot);
     ~ReaderState();
+    /// Whether `check` would be content.
+    bool may_read(const Engine* of, const KeyspaceState& keyspace) const {
+        return of == engine.get() && keyspace.visible_at(sequence) && engine->is_open();
+    }
     /// kInvalid: closed, another database's keyspace, or one that was dropped before this moment.
     Result<void> check(const Engine* of, const KeyspaceState& keyspace) const;
 };

@@ -21,7 +21,7 @@ Bytes common_of(std::span<const Inner::Entry> entries) {
 
 std::size_t Inner::bytes_needed(std::span<const Entry> entries, Bytes low, Bytes high) {
     const Bytes common = common_of(entries);
-    std::size_t bytes = sizeof(PageHeader) + kArrayBytesPerChild * round_up(entries.size(), 8) +
+    std::size_t bytes = sizeof(PageHeader) + array_bytes(round_up(entries.size(), kLineEntries)) +
                         fence_bytes(low.size(), high.size()) + round_up(common.size(), 8);
     for (std::size_t i = 1; i < entries.size(); ++i) {
         bytes += separator_bytes(entries[i].separator.size() - common.size());
@@ -53,6 +53,7 @@ Inner* Inner::format(char* frame, std::size_t size, std::uint8_t level, std::siz
     page->out_of_order.store(0, std::memory_order_relaxed);
     page->count.store(0, std::memory_order_relaxed);
     std::memset(frame + size - page->heap_bytes, 0, page->heap_bytes);
+    std::memset(page->samples(), 0xff, sample_bytes(capacity) + capacity * sizeof(std::uint64_t));
     std::copy(low.begin(), low.end(), const_cast<char*>(page->low().data()));
     std::copy(high.begin(), high.end(), const_cast<char*>(page->high().data()));
     std::copy(common.begin(), common.end(), const_cast<char*>(page->common().data()));
@@ -69,6 +70,12 @@ void Inner::add_separator(std::size_t index, Bytes suffix) {
     heads()[index] = load_be64_prefix(suffix);
 }
 
+void Inner::take_samples() {
+    for (std::size_t i = kLineEntries; i < children(); i += kLineEntries) {
+        samples()[i / kLineEntries - 1] = heads()[i];
+    }
+}
+
 Inner* Inner::build(char* frame, std::size_t size, std::uint8_t level,
                     std::span<const Entry> entries, Bytes low, Bytes high, bool has_high) {
     assert(!entries.empty() && bytes_needed(entries, low, high) <= size);
@@ -77,11 +84,12 @@ Inner* Inner::build(char* frame, std::size_t size, std::uint8_t level,
     const std::size_t needed = bytes_needed(entries, low, high);
     const std::size_t n = entries.size();
     const std::size_t per_child = (needed - sizeof(PageHeader)) / n + 1;
+    const std::size_t spare = size - needed - std::min<std::size_t>(size - needed, 64);
     const std::size_t capacity =
-        std::min<std::size_t>(round_down(n + (size - needed) / per_child, 8), 65528);
+        std::min<std::size_t>(round_down(n + spare / per_child, kLineEntries), 65528);
     const Bytes common = common_of(entries);
-    Inner* page =
-        format(frame, size, level, std::max(capacity, round_up(n, 8)), low, high, has_high, common);
+    Inner* page = format(frame, size, level, std::max(capacity, round_up(n, kLineEntries)), low,
+                         high, has_high, common);
     for (std::size_t i = 0; i < n; ++i) {
         new (&page->child(i)) ChildSlot(entries[i].child.bits());
         if (i == 0) {
@@ -92,6 +100,7 @@ Inner* Inner::build(char* frame, std::size_t size, std::uint8_t level,
         }
     }
     page->count.store(static_cast<std::uint16_t>(n), std::memory_order_release);
+    page->take_samples();
     return page;
 }
 
@@ -122,37 +131,18 @@ Inner* Inner::copy_with_split(char* frame, const Inner& source, std::size_t inde
     page->heap_bytes = static_cast<std::uint32_t>(heap_size);
     page->add_separator(at, separator.substr(common.size()));
     page->count.store(static_cast<std::uint16_t>(n + 1), std::memory_order_release);
+    page->take_samples();
     return page;
 }
 
-std::size_t Inner::search(Bytes key) const {
+/// Heads from index + 1 on equal `head`: the whole key decides.
+std::size_t Inner::search_ties(Bytes suffix, std::uint64_t head, std::size_t index) const {
     const std::size_t n = children();
-    if (n == 1) return 0;
-    if (prefix_size != 0) {
-        const Bytes prefix = common();
-        const int c = key.substr(0, prefix.size()).compare(prefix);
-        if (c != 0) return c < 0 ? 0 : n - 1;
-        key.remove_prefix(prefix.size());
-    }
-    const std::uint64_t head = load_be64_prefix(key);
-    // Separators [1, n): how many heads are below `head`.
-    const std::uint64_t* first = heads() + 1;
-    const std::uint64_t* at = first;
-    std::size_t length = n - 1;
-    while (length > 1) {
-        const std::size_t half = length / 2;
-        // Arithmetic, not a choice: a compiler that makes it a branch mispredicts every second one.
-        at += half & -static_cast<std::size_t>(at[half - 1] < head);
-        length -= half;
-    }
-    std::size_t index = static_cast<std::size_t>(at - first) + (*at < head ? 1 : 0);
-    if (index + 1 >= n || heads()[index + 1] != head) return index;
-    // Ties: the whole key decides.
     std::size_t low = index, high = index + 1;
     while (high < n && heads()[high] == head) ++high;
     while (high - low > 1) {
         const std::size_t middle = (low + high) / 2;
-        (separator_suffix(middle) <= key ? low : high) = middle;
+        (separator_suffix(middle) <= suffix ? low : high) = middle;
     }
     return low;
 }

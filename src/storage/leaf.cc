@@ -84,7 +84,8 @@ void Leaf::append(const RecordParts& parts) {
     count.store(static_cast<std::uint16_t>(index + 1), std::memory_order_release);
 }
 
-std::optional<Record> Leaf::find(Bytes suffix, std::uint8_t print, Sequence snapshot) const {
+std::optional<Record> Leaf::find_in_blocks(Bytes suffix, std::uint8_t print,
+                                           Sequence snapshot) const {
     const std::size_t n = count.load(std::memory_order_acquire);
     if (out_of_order.load(std::memory_order_relaxed) != 0) [[unlikely]] {
         return find_out_of_order(suffix, print, snapshot, n);
@@ -99,10 +100,8 @@ std::optional<Record> Leaf::find(Bytes suffix, std::uint8_t print, Sequence snap
             const std::size_t bit = 63 - static_cast<std::size_t>(std::countl_zero(mask));
             mask &= ~(std::uint64_t{1} << bit);
             const Record candidate = record(block * 64 + bit);
-            __builtin_prefetch(candidate.bytes() + 64);  // The value, most likely.
-            if (same_bytes(candidate.suffix(), suffix) && candidate.sequence() <= snapshot) {
-                return candidate;
-            }
+            candidate.prefetch_rest();
+            if (is_match(candidate, suffix, snapshot)) return candidate;
         }
     }
     // The sorted part holds versions of a key newest first.
@@ -112,27 +111,11 @@ std::optional<Record> Leaf::find(Bytes suffix, std::uint8_t print, Sequence snap
         for (; mask != 0; mask &= mask - 1) {
             const Record candidate =
                 record(block * 64 + static_cast<std::size_t>(std::countr_zero(mask)));
-            __builtin_prefetch(candidate.bytes() + 64);
-            if (same_bytes(candidate.suffix(), suffix) && candidate.sequence() <= snapshot) {
-                return candidate;
-            }
+            candidate.prefetch_rest();
+            if (is_match(candidate, suffix, snapshot)) return candidate;
         }
     }
     return std::nullopt;
-}
-
-void Leaf::prefetch_match(std::uint8_t print) const {
-    const std::size_t n = count.load(std::memory_order_acquire);
-    for (std::size_t block = n == 0 ? 0 : (n - 1) / 64 + 1; block-- > 0;) {
-        std::uint64_t mask = match_bytes64(prints() + block * 64, print);
-        if (n - block * 64 < 64) mask &= (std::uint64_t{1} << (n - block * 64)) - 1;
-        if (mask == 0) continue;
-        const std::size_t bit = 63 - static_cast<std::size_t>(std::countl_zero(mask));
-        const char* bytes = record(block * 64 + bit).bytes();
-        __builtin_prefetch(bytes);
-        __builtin_prefetch(bytes + 64);
-        return;
-    }
 }
 
 std::optional<Record> Leaf::find_out_of_order(Bytes suffix, std::uint8_t print, Sequence snapshot,

@@ -13,6 +13,7 @@
 
 #include <optional>
 
+#include "base/simd.h"
 #include "storage/page_format.h"
 
 namespace fulgur::storage {
@@ -64,8 +65,25 @@ public:
     /// @param suffix  the key without the page's prefix.
     std::optional<Record> find(Bytes suffix, std::uint8_t print, Sequence snapshot) const;
 
-    /// Starts loading the record that `find` will look at first.
-    void prefetch_match(std::uint8_t print) const;
+    /// The records that `find` has to look at, when the page has at most one line of prints and its
+    /// records arrived in order: the common case, to which the hot paths are cut.
+    class Candidates {
+    public:
+        /// The newest that is left; marks it as seen. Precondition: !empty().
+        std::size_t take();
+        bool empty() const { return mask_ == 0; }
+
+    private:
+        friend class Leaf;
+        std::uint64_t mask_ = 0;    ///< bit i: record i has the print
+        std::uint64_t sorted_ = 0;  ///< the sorted part's bits
+    };
+    /// @return nothing: the page is not of the common form, use `find`.
+    std::optional<Candidates> candidates(std::uint8_t print) const;
+    /// Whether the record is the answer of `find`, provided that all newer candidates were not.
+    static bool is_match(const Record& record, Bytes suffix, Sequence snapshot) {
+        return same_bytes(record.suffix(), suffix) && record.sequence() <= snapshot;
+    }
 
     const char* prints() const { return base() + sizeof(PageHeader); }
     const std::uint16_t* slots() const {
@@ -80,9 +98,46 @@ public:
     }
 
 private:
+    std::optional<Record> find_in_blocks(Bytes suffix, std::uint8_t print, Sequence snapshot) const;
     std::optional<Record> find_out_of_order(Bytes suffix, std::uint8_t print, Sequence snapshot,
                                             std::size_t n) const;
 };
+
+inline std::size_t Leaf::Candidates::take() {
+    // The tail holds what came last at its end; the sorted part a key's versions newest first.
+    const std::uint64_t tail = mask_ & ~sorted_;
+    const int place = tail != 0 ? 63 - std::countl_zero(tail) : std::countr_zero(mask_);
+    const auto bit = static_cast<std::size_t>(place);
+    mask_ &= ~(std::uint64_t{1} << bit);
+    return bit;
+}
+
+inline std::optional<Leaf::Candidates> Leaf::candidates(std::uint8_t print) const {
+    const std::size_t n = count.load(std::memory_order_acquire);
+    if (n - 1 >= 64 || out_of_order.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+        return std::nullopt;  // Empty pages too.
+    }
+    Candidates found;
+    found.mask_ = match_bytes64(prints(), print) & (~std::uint64_t{0} >> (64 - n));
+    const std::size_t sorted = sorted_count;
+    found.sorted_ = sorted == 0 ? 0 : ~std::uint64_t{0} >> (64 - sorted);
+    return found;
+}
+
+inline std::optional<Record> Leaf::find(Bytes suffix, std::uint8_t print, Sequence snapshot) const {
+    std::optional<Candidates> left = candidates(print);
+    if (!left) [[unlikely]] {
+        return find_in_blocks(suffix, print, snapshot);
+    }
+    while (!left->empty()) {
+        const Record candidate = record(left->take());
+        candidate.prefetch_rest();
+        if (is_match(candidate, suffix, snapshot)) [[likely]] {
+            return candidate;
+        }
+    }
+    return std::nullopt;
+}
 
 /// Records that a leaf in a frame of `frame_bytes` should have slots for when it holds `count`
 /// records of `record_bytes` together: as many as fit at their average size, one more than there

@@ -120,6 +120,12 @@ public:
     }
 
     const char* bytes() const { return bytes_; }
+    /// Starts loading what lies behind the first line, most likely the value, before the first line
+    /// has come and told its size.
+    void prefetch_rest() const {
+        __builtin_prefetch(bytes_ + 64);
+        __builtin_prefetch(bytes_ + 128);
+    }
     std::size_t suffix_size() const { return load_le<std::uint16_t>(bytes_); }
     std::size_t value_size() const { return load_le<std::uint16_t>(bytes_ + 2); }
     std::uint8_t flags() const { return static_cast<std::uint8_t>(bytes_[4]); }

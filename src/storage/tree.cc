@@ -13,18 +13,9 @@ namespace fulgur::storage {
 
 namespace {
 
-void prefetch_lines(const char* at, std::size_t lines) {
-    for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * 64);
-}
-
-/// A leaf's header, prints and first slots; an inner page's header and the heads that a binary
-/// search meets first.
-void prefetch_page(const PageHeader* page, bool leaf) {
-    prefetch_lines(page->base(), leaf ? 4 : 2);
-    if (!leaf) {
-        for (const std::size_t offset : {512, 1024, 1536})
-            __builtin_prefetch(page->base() + offset);
-    }
+/// The first lines of a page: a leaf's header and prints, an inner page's header and samples.
+void prefetch_page(const PageHeader* page, std::size_t lines) {
+    for (std::size_t line = 0; line < lines; ++line) __builtin_prefetch(page->base() + line * 64);
 }
 
 }  // namespace
@@ -92,15 +83,8 @@ Result<Tree::Place> Tree::last_place() {
 }
 
 Result<Leaf*> Tree::leaf_for(Bytes key) {
-    // The common case, all resident, without building a Place.
-    ChildWord word = load_child(root_);
-    while (word.resident()) {
-        PageHeader* page = word.page();
-        if (page->kind == PageKind::kLeaf) return static_cast<Leaf*>(page);
-        Inner* inner = static_cast<Inner*>(page);
-        word = load_child(inner->child(inner->search(key)));
-        // The leaf's lines come together, instead of each when the one before has told where.
-        if (inner->level == 1) prefetch_lines(reinterpret_cast<const char*>(word.bits()), 4);
+    if (Leaf* leaf = resident_leaf(key)) [[likely]] {
+        return leaf;
     }
     Result<Place> place = place_for(key);
     if (!place) return place.error();
@@ -118,52 +102,86 @@ Result<Leaf*> Tree::child_leaf(Inner* parent, std::size_t index) {
     return static_cast<Leaf*>(word.page());
 }
 
-/// Level by level for the whole group: while one key's next page comes from memory, the others'
-/// are already on their way.
-Result<void> Tree::leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves) {
-    assert(keys.size() <= kGroupMax);
-    std::array<PageHeader*, kGroupMax> pages;
+/// Level by level for the whole group: while one key's next line comes from memory, the others' are
+/// already on their way. A key whose path leaves memory gets a null leaf.
+void Tree::resident_leaves(std::span<const Bytes> keys, std::span<Leaf*> leaves) const {
+    std::array<const PageHeader*, kGroupMax> pages;
+    std::array<Inner::Probe, kGroupMax> probes;
     const ChildWord root = load_child(root_);
-    const bool resident = root.resident();
-    const std::size_t levels = resident ? root.page()->level : 0;
-    for (std::size_t i = 0; i < keys.size(); ++i) pages[i] = resident ? root.page() : nullptr;
+    const std::size_t n = keys.size();
+    const std::size_t levels = root.resident() ? root.page()->level : 0;
+    std::fill_n(pages.begin(), n, root.resident() ? root.page() : nullptr);
     for (std::size_t level = levels; level > 0; --level) {
-        for (std::size_t i = 0; i < keys.size(); ++i) {
-            if (pages[i] == nullptr) continue;
-            Inner* inner = static_cast<Inner*>(pages[i]);
-            const ChildWord word = load_child(inner->child(inner->search(keys[i])));
+        for (std::size_t i = 0; i < n; ++i) {
+            if (pages[i] != nullptr) [[likely]] {
+                probes[i] = static_cast<const Inner*>(pages[i])->begin_search(keys[i]);
+            }
+        }
+        for (std::size_t i = 0; i < n; ++i) {
+            if (pages[i] == nullptr) [[unlikely]] {
+                continue;
+            }
+            const Inner* inner = static_cast<const Inner*>(pages[i]);
+            const ChildWord word = load_child(inner->child(inner->end_search(probes[i])));
             pages[i] = word.resident() ? word.page() : nullptr;
-            if (word.resident()) prefetch_page(word.page(), level == 1);
+            prefetch_page(word.page(), level == 1 ? 2 : 5);
         }
     }
+    for (std::size_t i = 0; i < n; ++i) {
+        leaves[i] = const_cast<Leaf*>(static_cast<const Leaf*>(pages[i]));
+    }
+}
+
+Result<void> Tree::leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves) {
+    assert(keys.size() <= kGroupMax);
+    resident_leaves(keys, leaves);
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        if (pages[i] == nullptr) {
-            Result<Leaf*> leaf = leaf_for(keys[i]);
-            if (!leaf) return leaf.error();
-            pages[i] = *leaf;
+        if (leaves[i] != nullptr) [[likely]] {
+            continue;
         }
-        leaves[i] = static_cast<Leaf*>(pages[i]);
+        Result<Leaf*> leaf = leaf_for(keys[i]);
+        if (!leaf) return leaf.error();
+        leaves[i] = *leaf;
     }
     return {};
 }
 
-Result<std::optional<Record>> Tree::find(Bytes key, std::uint64_t hash, Sequence snapshot) {
+Result<std::optional<Record>> Tree::find_cold(Bytes key, std::uint64_t hash, Sequence snapshot) {
     Result<Leaf*> leaf = leaf_for(key);
     if (!leaf) return leaf.error();
     return (*leaf)->find(key.substr((*leaf)->prefix_size), print_of(hash), snapshot);
 }
 
+/// Rounds, so that the group's misses overlap in each: leaves, slots of the first candidates, their
+/// records, answers. Here the number of lines counts, not their latency, so that none is fetched
+/// that may not be needed.
 Result<void> Tree::find_many(std::span<const Bytes> keys, Sequence snapshot,
                              std::span<std::optional<Record>> records) {
+    constexpr std::size_t kNone = ~std::size_t{0};
     std::array<Leaf*, kGroupMax> leaves;
     std::array<std::uint8_t, kGroupMax> prints;
+    std::array<std::size_t, kGroupMax> firsts;
+    for (const Bytes& key : keys) __builtin_prefetch(key.data());
     if (Result<void> found = leaves_for(keys, leaves); !found) return found;
+    for (std::size_t i = 0; i < keys.size(); ++i) prints[i] = print_of(hash64(keys[i]));
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        prints[i] = print_of(hash64(keys[i]));
-        leaves[i]->prefetch_match(prints[i]);
+        std::optional<Leaf::Candidates> candidates = leaves[i]->candidates(prints[i]);
+        firsts[i] = candidates && !candidates->empty() ? candidates->take() : kNone;
+        if (firsts[i] != kNone) __builtin_prefetch(leaves[i]->slots() + firsts[i]);
     }
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        records[i] = leaves[i]->find(keys[i].substr(leaves[i]->prefix_size), prints[i], snapshot);
+        records[i].reset();
+        if (firsts[i] == kNone) continue;
+        records[i] = leaves[i]->record(firsts[i]);
+        __builtin_prefetch(records[i]->bytes());
+        records[i]->prefetch_rest();
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        const Bytes suffix = keys[i].substr(leaves[i]->prefix_size);
+        if (records[i] && Leaf::is_match(*records[i], suffix, snapshot)) [[likely]] {
+            continue;
+        }
+        records[i] = leaves[i]->find(suffix, prints[i], snapshot);
     }
     return {};
 }

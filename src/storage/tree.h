@@ -105,6 +105,9 @@ public:
     void open_at(const PageRef& root);
 
     // Readers.
+    /// The leaf that covers `key`, if all pages above it and itself are in memory, and its first
+    /// lines on their way to the cache; else null: use leaf_for.
+    Leaf* resident_leaf(Bytes key) const;
     /// The leaf that covers `key`, read from the disk when it must be.
     Result<Leaf*> leaf_for(Bytes key);
     /// The lowest inner page above that leaf, and the leaf's index in it; null when the root is a
@@ -129,7 +132,12 @@ public:
     Result<void> find_many(std::span<const Bytes> keys, Sequence snapshot,
                            std::span<std::optional<Record>> records);
     /// The newest version not above `snapshot`, a tombstone included.
-    Result<std::optional<Record>> find(Bytes key, std::uint64_t hash, Sequence snapshot);
+    Result<std::optional<Record>> find(Bytes key, std::uint64_t hash, Sequence snapshot) {
+        if (const Leaf* leaf = resident_leaf(key)) [[likely]] {
+            return leaf->find(key.substr(leaf->prefix_size), print_of(hash), snapshot);
+        }
+        return find_cold(key, hash, snapshot);
+    }
 
     // The writer.
     /// Makes the leaves of sorted operations resident and adds what applying may take to `bytes`.
@@ -162,6 +170,8 @@ private:
         std::size_t index = 0;
         LatchWord* word = nullptr;
     };
+    void resident_leaves(std::span<const Bytes> keys, std::span<Leaf*> leaves) const;
+    Result<std::optional<Record>> find_cold(Bytes key, std::uint64_t hash, Sequence snapshot);
     template <typename Choose>
     Result<Place> descend(const Choose& choose);
     /// Latches the parent of `child`; its slot points to `child`.
@@ -198,6 +208,32 @@ private:
     Scratch writer_scratch_;  ///< tidy_leaf has its own
     std::atomic<std::uint32_t> consolidations_{0};
 };
+
+/// The lines of a leaf that one search needs: header, prints and slots come together, instead of
+/// each when the one before has told where. The last line is not for its bytes: most records are in
+/// its 4 KiB, and where huge pages are not huge for the host their address is translated meanwhile.
+inline void prefetch_leaf(const ChildWord& word) {
+    const char* at = reinterpret_cast<const char*>(word.bits());
+    for (std::size_t line = 0; line < 4; ++line) __builtin_prefetch(at + line * 64);
+    __builtin_prefetch(at + kFrameBytesMin - 64);
+}
+
+inline Leaf* Tree::resident_leaf(Bytes key) const {
+    ChildWord word = load_child(root_);
+    if (!word.resident()) [[unlikely]] {
+        return nullptr;
+    }
+    // Levels are counted, not asked of each page: a leaf's header is not needed to know it is one.
+    for (std::size_t level = word.page()->level; level > 0; --level) {
+        const Inner* inner = static_cast<const Inner*>(word.page());
+        word = load_child(inner->child(inner->search(key)));
+        if (!word.resident()) [[unlikely]] {
+            return nullptr;
+        }
+        if (level == 1) prefetch_leaf(word);
+    }
+    return static_cast<Leaf*>(word.page());
+}
 
 /// Reads the image behind `ref` and checks its checksum and form.
 /// @return kIo, kCorruption: naming the byte in the data file.
