@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct ModelConfig {
     std::size_t snapshots_held = 0;  ///< kept at this number from the start to the end
     std::uint64_t keys = 300;        ///< different ones; few meet, many make pages
     std::uint64_t batch_max = 60;
+    friend void PrintTo(const ModelConfig& config, std::ostream* to) { *to << config.name; }
 };
 
 class EngineModel {
