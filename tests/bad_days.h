@@ -39,10 +39,10 @@ inline void expect_rows(Database& database, std::uint64_t count, std::size_t siz
     ASSERT_FALSE(cursor.valid()) << "one more: " << cursor.key();
 }
 
-/// Of any Result: the code, or none.
-template <typename T>
-std::string code_of(const Result<T>& result) {
-    return result.ok() ? "ok" : to_string(result.error().code());
+inline Result<Database> in_memory(std::uint64_t budget) {
+    Options options;
+    options.memory_budget = budget;
+    return Database::in_memory(options);
 }
 
 /// An error of this code whose place ends in `file`; with a byte when `offset` asks for one.

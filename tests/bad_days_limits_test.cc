@@ -7,12 +7,6 @@
 namespace fulgur::system_test {
 namespace {
 
-Result<Database> in_memory(std::uint64_t budget) {
-    Options options;
-    options.memory_budget = budget;
-    return Database::in_memory(options);
-}
-
 /// Zeros that take no memory until they are written.
 class Zeros {
 public:
