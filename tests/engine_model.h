@@ -24,7 +24,7 @@ namespace fulgur::system_test {
 /// What one run of the model is made of.
 struct ModelConfig {
     std::string name;
-    std::uint64_t seeds = 10;
+    std::uint64_t seeds = 6;
     std::uint64_t steps = 300;
     bool in_memory = false;            ///< Database::in_memory: nothing to open again
     bool background = false;           ///< the engine's own threads

@@ -340,7 +340,7 @@ INSTANTIATE_TEST_SUITE_P(
                     .snapshots_held = 6,
                     .keys = 40},
         ModelConfig{.name = "pages",
-                    .seeds = 3,
+                    .seeds = 2,
                     .restart_one_in = 80,
                     .snapshots_held = 1,
                     .keys = 4000,
