@@ -18,7 +18,6 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -28,6 +27,7 @@
 
 #include "os/random.h"
 #include "os/thread.h"
+#include "tests/support.h"
 
 namespace fulgur {
 namespace {
@@ -39,13 +39,10 @@ constexpr std::uint64_t kChurnKeys = 3000;
 
 #if defined(__SANITIZE_THREAD__)
 constexpr std::uint64_t kCommits = 120;  // of each writer in each round
-constexpr std::uint64_t kSeeds = 3;
 #elif defined(__SANITIZE_ADDRESS__) || !defined(NDEBUG)
 constexpr std::uint64_t kCommits = 400;
-constexpr std::uint64_t kSeeds = 3;
 #else
 constexpr std::uint64_t kCommits = 4000;
-constexpr std::uint64_t kSeeds = 3;
 #endif
 
 std::string numbered(const char* prefix, std::uint64_t n, int digits) {
@@ -312,35 +309,16 @@ private:
     std::atomic<std::size_t> writing_{kWriters};
 };
 
-std::uint64_t from_environment(const char* name) {
-    const char* text = std::getenv(name);
-    return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
-}
-
-/// A directory of its own, gone at the end.
-class Directory {
-public:
-    Directory() {
-        char name[] = "concurrent-XXXXXX";
-        path_ = ::mkdtemp(name);
-    }
-    ~Directory() { std::filesystem::remove_all(path_); }
-    std::string path() const { return path_ + "/db"; }
-
-private:
-    std::string path_;
-};
-
 void run_schedule(std::uint64_t seed) {
     SCOPED_TRACE(::testing::Message() << "run again with FULGUR_SEED=" << seed);
-    Directory directory;
+    system_test::TempDirectory directory;
     Options options;
     options.memory_budget = 256_MiB;
     options.log_bytes_target = 1_MiB;
     std::array<Rows, kWriters> rows;
     for (std::uint64_t round = 0; round < 3; ++round) {
         options.checkpoint_on_close = round != 0;
-        Result<Database> database = Database::open(directory.path(), options);
+        Result<Database> database = Database::open(directory / "db", options);
         ASSERT_TRUE(database.ok()) << database.error().message();
         os::set_yield_seed(seed * 10 + round + 1);
         Round(*database, seed * 10 + round, rows).run();
@@ -349,15 +327,14 @@ void run_schedule(std::uint64_t seed) {
         const Result<void> closed = database->close();
         ASSERT_TRUE(closed.ok()) << closed.error().message();
     }
-    Database database = Database::open(directory.path(), options).value();
+    Database database = Database::open(directory / "db", options).value();
     Round(database, seed, rows).check_end();
     ASSERT_TRUE(database.verify().ok());
 }
 
 TEST(ConcurrentTest, EveryReaderSeesWholeCommitsInOrder) {
-    const std::uint64_t only = from_environment("FULGUR_SEED");
-    const std::uint64_t last = only != 0 ? only : from_environment("FULGUR_LONG") ? 30 : kSeeds;
-    for (std::uint64_t seed = only != 0 ? only : 1; seed <= last; ++seed) {
+    const system_test::Seeds seeds(3);
+    for (std::uint64_t seed = seeds.first; seed <= seeds.last; ++seed) {
         run_schedule(seed);
         ASSERT_FALSE(HasFailure());
     }

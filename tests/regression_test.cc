@@ -1,6 +1,7 @@
 // Faults of the engine that the model, or thought, once found.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -203,6 +204,24 @@ TEST(RegressionTest, LongKeysThatShareTheirBeginningAreKept) {
     EXPECT_FALSE(cursor.valid());
     ASSERT_TRUE(database->checkpoint().ok());
     EXPECT_TRUE(database->verify().ok());
+}
+
+TEST(RegressionTest, OpeningAndClosingGathersNoLogFiles) {
+    os::SimFileSystem disk(1);
+    std::uint64_t most = 0;
+    for (int i = 0; i < 30; ++i) {
+        Result<Database> database = db::open_database(small_engine(disk, "db"));
+        ASSERT_TRUE(database.ok()) << database.error().message();
+        if (i == 0) {
+            ASSERT_TRUE(database->keyspace("a")->put("k", "v").ok());
+        }
+        most = std::max(most, database->stats().log_segments);
+        ASSERT_TRUE(database->close().ok());
+    }
+    EXPECT_LE(most, 4u);
+    Result<Database> database = db::open_database(small_engine(disk, "db"));
+    ASSERT_TRUE(database.ok());
+    EXPECT_EQ(*database->keyspace("a")->get("k"), "v");
 }
 
 }  // namespace

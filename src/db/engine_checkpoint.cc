@@ -1,6 +1,7 @@
 // Checkpoints, poisoning, background work, statistics, closing.
 #include <algorithm>
 
+#include "base/planted.h"
 #include "db/engine.h"
 
 namespace fulgur::db {
@@ -24,7 +25,7 @@ Result<void> Engine::check_writable() const {
 
 void Engine::poison(const Error& cause) {
     os::MutexLock lock(state_mutex_);
-    if (poison_) return;
+    if (poison_ || FULGUR_PLANTED("poison_forgotten")) return;
     poison_ = Error(ErrorCode::kPoisoned,
                     "an earlier write failed; close the database and open it again");
     poison_->at(cause.where(), cause.offset()).os(cause.os_error());

@@ -4,6 +4,7 @@
 
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "base/planted.h"
 #include "db/engine.h"
 
 namespace fulgur::db {
@@ -125,6 +126,7 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
         }
         ticket = *appended;
         sequence = last_;
+        if (FULGUR_PLANTED("visible_before_apply")) versions_.set_visible(sequence);
         os::yield_point("before apply");
         for (std::size_t begin = 0; begin < operations.size();) {
             std::size_t end = begin;
@@ -142,6 +144,7 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
     }
     for (auto& value : large.values) static_cast<void>(value.release());
     commits_.fetch_add(1, std::memory_order_relaxed);
+    if (FULGUR_PLANTED("commit_returns_unsynced")) durability = Durability::kBuffered;
     if (Result<void> waited = log_->wait(ticket, durability); !waited) return waited.error();
     return sequence;
 }

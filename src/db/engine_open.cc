@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "base/hash.h"
+#include "base/planted.h"
 #include "db/engine.h"
 #include "os/machine.h"
 #include "os/random.h"
@@ -168,7 +169,10 @@ Result<void> Engine::load_catalog() {
         std::string bytes(superblock_.catalog.length, '\0');
         Result<void> read = data_->read(superblock_.catalog.sector, bytes);
         if (!read) return read;
-        if (hash64(bytes) != superblock_.catalog.checksum) return damaged;
+        if (hash64(bytes) != superblock_.catalog.checksum &&
+            !FULGUR_PLANTED("catalog_checksum_unread")) {
+            return damaged;
+        }
         Result<storage::Meta> decoded = storage::Meta::decode(bytes, superblock_.file_sectors);
         if (!decoded) {
             Error error = decoded.error();
@@ -245,16 +249,20 @@ Result<void> Engine::recover() {
         *options_.files, options_.path, *options_.clock, std::move(log_options), *start);
     if (!log) return log.error();
     log_ = *std::move(log);
-    os::MutexLock lock(commit_mutex_);
-    last_ = Sequence{storage::to_number(start->next) - 1};
-    versions_.set_visible(last_);
+    {
+        os::MutexLock lock(commit_mutex_);
+        last_ = Sequence{storage::to_number(start->next) - 1};
+        versions_.set_visible(last_);
+    }
     versions_.refresh_horizon();
-    return {};
+    // Each opening begins a segment: without this, opening and closing alone would gather files.
+    return log_->recycle(checkpointer_->recyclable());
 }
 
 Result<void> Engine::take_logged_extents(Bytes body) {
     return for_each_operation(body, [this](const LoggedOperation& operation) -> Result<void> {
-        if (operation.type == LogOperation::kPutExtent) {
+        if (operation.type == LogOperation::kPutExtent &&
+            !FULGUR_PLANTED("logged_values_unclaimed")) {
             const LoggedExtent extent = LoggedExtent::decode(operation.value.data());
             const storage::Extent place{extent.sector, storage::sectors_of(extent.length)};
             if (space_.take(place)) taken_.emplace(place.sector, place.sectors);
@@ -369,7 +377,8 @@ Result<void> Engine::replay_keyspace_operation(const LoggedOperation& operation,
                                                Sequence sequence) {
     const auto it = keyspaces_.find(operation.keyspace_id);
     if (operation.type == LogOperation::kDropKeyspace) {
-        if (it != keyspaces_.end() && !it->second->dropped()) {
+        if (it != keyspaces_.end() && !it->second->dropped() &&
+            !FULGUR_PLANTED("drop_not_replayed")) {
             it->second->dropped_at.store(storage::to_number(sequence), std::memory_order_release);
         }
         return {};

@@ -6,6 +6,7 @@
 #include <cassert>
 
 #include "base/hash.h"
+#include "base/planted.h"
 #include "os/thread.h"
 
 namespace fulgur::storage {
@@ -100,12 +101,18 @@ Result<void> Checkpointer::publish(const Job& job) {
         return result;
     };
     os::yield_point("before data sync");
-    if (Result<void> done = final(context_.data.sync()); !done) return done;
-    if (Result<void> done = final(job.sync_log()); !done) return done;
+    if (!FULGUR_PLANTED("superblock_before_its_pages")) {
+        if (Result<void> done = final(context_.data.sync()); !done) return done;
+    }
+    if (!FULGUR_PLANTED("superblock_before_its_log")) {
+        if (Result<void> done = final(job.sync_log()); !done) return done;
+    }
 
     Superblock next = superblock_;
     next.checkpoint = number_;
-    next.replay = job.replay;
+    next.replay = FULGUR_PLANTED("replay_begins_late")
+                      ? Sequence{std::max(newest, to_number(job.replay))}
+                      : job.replay;
     next.newest = Sequence{std::max(newest, to_number(job.replay))};
     next.catalog = {catalog_.sector, bytes.size(), hash64(bytes)};
     next.file_sectors = file_sectors;

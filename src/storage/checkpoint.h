@@ -34,6 +34,7 @@
 
 #include <fulgur/result.h>
 
+#include "base/planted.h"
 #include "storage/image_writer.h"
 #include "storage/meta.h"
 #include "storage/superblock.h"
@@ -76,7 +77,10 @@ public:
 
     const Superblock& superblock() const { return superblock_; }
     /// Log records up to here will never be replayed: at or below R of both superblocks.
-    Sequence recyclable() const { return std::min(superblock_.replay, other_replay_); }
+    Sequence recyclable() const {
+        if (FULGUR_PLANTED("recycled_for_one_superblock")) return superblock_.replay;
+        return std::min(superblock_.replay, other_replay_);
+    }
     std::uint64_t pages_written() const { return pages_written_.load(std::memory_order_relaxed); }
 
 private:

@@ -1,4 +1,5 @@
 #include "storage/leaf_merge.h"
+#include "base/planted.h"
 
 #include <algorithm>
 #include <cassert>
@@ -83,7 +84,8 @@ void LeafMerge::retain_key(std::size_t begin, std::size_t end, const Retention& 
         }
     }
     while (kept_.size() > kept_before && kept_.back().tombstone() &&
-           kept_.back().sequence() <= retention.horizon) {
+           (kept_.back().sequence() <= retention.horizon ||
+            FULGUR_PLANTED("tombstone_dropped_early"))) {
         kept_.pop_back();
         prints_.pop_back();
     }

@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "base/hash.h"
+#include "base/planted.h"
 #include "os/thread.h"
 #include "storage/space.h"
 #include "storage/tree.h"
@@ -105,7 +106,8 @@ void Tree::apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& l
             latch(leaf->latch);
             latched = leaf;
         }
-        if (leaf->replaced.load(std::memory_order_relaxed) != 0) {
+        if (leaf->replaced.load(std::memory_order_relaxed) != 0 &&
+            !FULGUR_PLANTED("replaced_leaf_written")) {
             unlatch(leaf->latch);
             latched = nullptr;
             leaf = resident_leaf_for(operation.key);

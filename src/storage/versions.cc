@@ -4,6 +4,7 @@
 #include <cassert>
 #include <limits>
 
+#include "base/planted.h"
 #include "os/barrier.h"
 #include "os/thread.h"
 
@@ -80,7 +81,7 @@ void Versions::remove_snapshot(Sequence sequence) {
 
 void Versions::snapshots(std::vector<Sequence>& into) const {
     into.clear();
-    if (snapshot_count() == 0) return;
+    if (snapshot_count() == 0 || FULGUR_PLANTED("snapshots_forgotten")) return;
     os::MutexLock lock(snapshot_mutex_);
     for (const auto& [sequence, count] : snapshots_) into.push_back(sequence);
 }
@@ -89,7 +90,7 @@ Sequence Versions::refresh_horizon() {
     std::uint64_t horizon = visible_.load(std::memory_order_acquire);
     os::process_barrier();
     for (std::size_t i = 0; i < used_slots(); ++i) {
-        if (slot_epoch(slots_[i]) == 0) continue;
+        if (slot_epoch(slots_[i]) == 0 || FULGUR_PLANTED("horizon_ignores_pins")) continue;
         horizon = std::min(horizon, slots_[i].sequence.load(std::memory_order_acquire));
     }
     // Two threads may compute at once; the cache keeps the greater, both are right.
@@ -134,7 +135,8 @@ void Versions::reclaim() {
     // Everything stamped below `oldest` was unlinked before the barrier inside oldest_epoch: what
     // is retired after this line has a stamp that a pin of this moment may not exceed.
     const std::uint64_t limit = epoch_.load(std::memory_order_acquire);
-    const std::uint64_t oldest = std::min(oldest_epoch(), limit);
+    const std::uint64_t oldest =
+        FULGUR_PLANTED("memory_freed_under_pins") ? limit : std::min(oldest_epoch(), limit);
     std::vector<Retired> ready;
     std::uint64_t bytes = 0;
     {
