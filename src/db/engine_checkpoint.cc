@@ -173,7 +173,11 @@ Result<void> Engine::close() {
     os::MutexLock lock(checkpoint_mutex_);
     Result<void> result = check_writable();
     if (result) result = log_->sync_all();
-    const bool behind = versions_.visible() != checkpointer_->superblock().replay;
+    // Segments may have gathered that only the older superblock needs: one more checkpoint, of
+    // nothing but itself, lets them go.
+    constexpr std::uint64_t kSegmentsLeft = 3;
+    const bool behind = versions_.visible() != checkpointer_->superblock().replay ||
+                        log_->stats().live_segments > kSegmentsLeft;
     if (result && options_.user.checkpoint_on_close && behind) {
         // A full disk costs the next open some replay, nothing else.
         Result<void> done = checkpoint_locked();
