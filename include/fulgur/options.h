@@ -46,7 +46,8 @@ struct Options {
 inline constexpr std::uint64_t kKeyBytesMax = 64_KiB - 1;
 inline constexpr std::uint64_t kValueBytesMax = 4_GiB - 1;
 /// The whole batch, keys and values and 16 bytes an operation; and never above a quarter of the
-/// memory budget.
+/// memory budget. Applying it must fit the budget too: at worst, many small rows into one page,
+/// that takes four times its bytes until it is done.
 inline constexpr std::uint64_t kBatchBytesMax = 64_MiB;
 inline constexpr std::uint64_t kKeyspaceNameBytesMax = 255;
 inline constexpr std::uint64_t kKeyspacesMax = 65'536;

@@ -47,6 +47,7 @@ public:
                           std::span<std::optional<Bytes>>) && = delete;
 
     /// Copies a part of a value of any size: up to `into.size()` bytes from `offset` on.
+    /// The first part of a value that is not in memory costs reading it once whole, to check it.
     /// @return bytes copied, fewer only at the value's end; none when the key is absent.
     Result<std::optional<std::size_t>> read(const Keyspace& keyspace, Bytes key,
                                             std::uint64_t offset, std::span<char> into) &;

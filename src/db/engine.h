@@ -100,6 +100,7 @@ public:
     Result<std::optional<storage::Record>> find(KeyspaceState& keyspace, Bytes key, Sequence at);
     /// The bytes of a found record; a large value is loaded.
     Result<Bytes> value_of(KeyspaceState& keyspace, const storage::Record& record);
+    Result<void> check_large(storage::LargeValue& value);
     Result<std::size_t> read_part(const storage::Record& record, std::uint64_t offset,
                                   std::span<char> into);
 

@@ -62,6 +62,28 @@ Result<Bytes> Engine::value_of(KeyspaceState& keyspace, const Record& record) {
     return keyspace.tree->load_large(*storage::large_value_of(record));
 }
 
+/// The checksum covers the whole value, so the first part that is read costs reading all of it;
+/// later parts do not.
+Result<void> Engine::check_large(storage::LargeValue& value) {
+    if (value.checked.load(std::memory_order_relaxed)) return {};
+    constexpr std::uint64_t kChunkBytes = 1_MiB;
+    const std::uint64_t sector = value.sector.load(std::memory_order_acquire);
+    std::vector<char> chunk(std::min(kChunkBytes, value.length));
+    Hash64Stream hash;
+    for (std::uint64_t at = 0; at < value.length; at += chunk.size()) {
+        const std::size_t size = std::min<std::uint64_t>(chunk.size(), value.length - at);
+        Result<void> read = data_->read(sector, at, {chunk.data(), size});
+        if (!read) return read;
+        hash.add({chunk.data(), size});
+    }
+    if (hash.result() != value.checksum) {
+        return Error(ErrorCode::kCorruption, "large value checksum mismatch")
+            .at(data_->name(), sector * storage::kSectorBytes);
+    }
+    value.checked.store(true, std::memory_order_relaxed);
+    return {};
+}
+
 Result<std::size_t> Engine::read_part(const Record& record, std::uint64_t offset,
                                       std::span<char> into) {
     const auto copy = [&](Bytes from) -> std::size_t {
@@ -71,10 +93,11 @@ Result<std::size_t> Engine::read_part(const Record& record, std::uint64_t offset
         return size;
     };
     if (!record.large()) return copy(record.value());
-    const storage::LargeValue& value = *storage::large_value_of(record);
+    storage::LargeValue& value = *storage::large_value_of(record);
     if (const char* bytes = value.bytes.load(std::memory_order_acquire)) {
         return copy({bytes, value.length});
     }
+    if (Result<void> sound = check_large(value); !sound) return sound.error();
     if (offset >= value.length) return std::size_t{0};
     const std::size_t size = std::min<std::uint64_t>(into.size(), value.length - offset);
     Result<void> read =

@@ -147,6 +147,16 @@ std::string LeafMerge::key_of(std::size_t index) const {
     return prefix_ + std::string(kept_[index].suffix());
 }
 
+std::size_t LeafMerge::largest_key_bytes() const {
+    std::size_t largest = 0, bytes = 0;
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+        if (i == 0 || kept_[i].suffix() != kept_[i - 1].suffix()) bytes = 0;
+        bytes += kept_[i].size();
+        largest = std::max(largest, bytes);
+    }
+    return largest;
+}
+
 /// Chooses frame size and capacity for a planned leaf.
 /// @param tight  fill the frame; otherwise leave a quarter of it free.
 bool LeafMerge::fit(LeafPlan& plan, std::size_t base_size, std::size_t incoming_bytes,

@@ -53,6 +53,8 @@ public:
     std::span<const Record> dropped_large() const { return dropped_large_; }
     /// Older versions that the retention made us keep: a newer horizon may free them.
     std::size_t superseded_kept() const { return superseded_kept_; }
+    /// Bytes of the kept versions of the key that has most of them. O(kept).
+    std::size_t largest_key_bytes() const;
     /// Of all that the leaf has seen, what was dropped included; never below a kept record's.
     Sequence newest() const { return newest_; }
     bool has_large() const { return has_large_; }

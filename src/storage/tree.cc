@@ -15,8 +15,9 @@ namespace fulgur::storage {
 namespace {
 
 /// The first lines of a page: a leaf's header and prints, an inner page's header and samples.
-void prefetch_page(const PageHeader* page, std::size_t lines) {
-    for (std::size_t line = 0; line < lines; ++line) __builtin_prefetch(page->base() + line * 64);
+void prefetch_page(ChildWord word, std::size_t lines) {
+    const char* at = reinterpret_cast<const char*>(word.bits());
+    for (std::size_t line = 0; line < lines; ++line) __builtin_prefetch(at + line * 64);
 }
 
 }  // namespace
@@ -125,7 +126,7 @@ void Tree::resident_leaves(std::span<const Bytes> keys, std::span<Leaf*> leaves)
             const Inner* inner = static_cast<const Inner*>(pages[i]);
             const ChildWord word = load_child(inner->child(inner->end_search(probes[i])));
             pages[i] = word.resident() ? word.page() : nullptr;
-            prefetch_page(word.page(), level == 1 ? 2 : 5);
+            prefetch_page(word, level == 1 ? 2 : 5);
         }
     }
     for (std::size_t i = 0; i < n; ++i) {

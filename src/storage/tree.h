@@ -192,7 +192,7 @@ private:
     void apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& latched);
     void make_room(Leaf* leaf, Bytes key, std::size_t record_bytes, Scratch& scratch);
     void collect(const Leaf& leaf, Scratch& scratch);
-    Result<void> prepare_leaf(const Leaf& leaf, std::size_t records, std::size_t record_bytes,
+    Result<void> prepare_leaf(const Leaf& leaf, std::span<const TreeOperation> operations,
                               std::uint64_t& bytes);
     void replace_leaf(Leaf* leaf, Leaf* left, Leaf* right, std::span<const Record> dropped);
     void release_dropped(std::span<const Record> dropped, std::uint64_t emitted);

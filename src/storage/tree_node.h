@@ -63,6 +63,7 @@ struct LargeValue {
     std::atomic<char*> bytes{nullptr};
     std::atomic<bool> written{false};  ///< the bytes are at `sector`
     std::atomic<bool> emitted{false};  ///< some image refers to it; see SpaceManager
+    std::atomic<bool> checked{false};  ///< the bytes at `sector` were found to be the value's
 
     std::uint64_t sectors() const { return (length + kSectorBytes - 1) / kSectorBytes; }
 };

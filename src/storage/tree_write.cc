@@ -46,11 +46,10 @@ Result<void> Tree::prepare(std::span<TreeOperation> operations, std::uint64_t& b
     // Sorted operations meet their leaves in order: add up what each leaf must take.
     for (std::size_t begin = 0; begin < operations.size();) {
         Leaf* leaf = operations[begin].leaf;
-        std::size_t end = begin, record_bytes = 0;
-        for (; end < operations.size() && operations[end].leaf == leaf; ++end) {
-            record_bytes += record_bytes_max(operations[end]);
-        }
-        if (Result<void> room = prepare_leaf(*leaf, end - begin, record_bytes, bytes); !room) {
+        std::size_t end = begin;
+        while (end < operations.size() && operations[end].leaf == leaf) ++end;
+        if (Result<void> room = prepare_leaf(*leaf, operations.subspan(begin, end - begin), bytes);
+            !room) {
             return room;
         }
         begin = end;
@@ -59,17 +58,36 @@ Result<void> Tree::prepare(std::span<TreeOperation> operations, std::uint64_t& b
 }
 
 /// Adds what consolidating and splitting may allocate, old frames included until readers end.
-Result<void> Tree::prepare_leaf(const Leaf& leaf, std::size_t records, std::size_t record_bytes,
+Result<void> Tree::prepare_leaf(const Leaf& leaf, std::span<const TreeOperation> operations,
                                 std::uint64_t& bytes) {
+    std::size_t record_bytes = 0, largest = 0, longest_key = 0;
+    for (const TreeOperation& operation : operations) {
+        const std::size_t size = record_bytes_max(operation);
+        record_bytes += size;
+        largest = std::max(largest, size - leaf.prefix_size);
+        longest_key = std::max(longest_key, operation.key.size());
+    }
     const std::size_t published = leaf.count.load(std::memory_order_relaxed);
-    if (published + records <= leaf.capacity && record_bytes <= leaf.free_bytes()) return {};
+    if (published + operations.size() <= leaf.capacity && record_bytes <= leaf.free_bytes()) {
+        return {};
+    }
     bytes += 3 * std::uint64_t{leaf.size} + 4 * record_bytes + 2 * kFrameBytesMin;
     if (leaf.size < kFrameBytesMax / 2) return {};
     // One key's versions may have filled the largest frame: only readers that end can help.
     context_.versions.refresh_horizon();
     Scratch scratch;
     collect(leaf, scratch);
+    // A split leaves at most half of the records, one key more, and two fences in a page, and three
+    // quarters of the largest frame hold that when the key and a fence take no more than this.
+    constexpr std::size_t kAlwaysSplits = 96_KiB;
+    longest_key = std::max<std::size_t>({longest_key, leaf.low_size, leaf.high_size});
+    if (scratch.merge.largest_key_bytes() + largest + longest_key <= kAlwaysSplits) return {};
     if (scratch.merge.plan(leaf, {}, record_bytes)) return {};
+    if (scratch.merge.superseded_kept() == 0) {
+        return Error(
+            ErrorCode::kLimit,
+            "too many long keys for one page in one batch; commit them in smaller batches");
+    }
     return Error(ErrorCode::kBusy,
                  "readers hold too many versions of one key; end the oldest reader and try again");
 }
