@@ -9,6 +9,8 @@
 #include <set>
 
 #include "os/random.h"
+#include "storage/superblock.h"
+#include "storage/tree_node.h"
 #include "tests/bad_days.h"
 
 namespace fulgur::system_test {
@@ -247,6 +249,27 @@ TEST_F(DamageTest, TwoDamagedSuperblocksAreCorruption) {
 
 // ---- pages, large values, the catalog
 // ------------------------------------------------------------
+
+TEST_F(DamageTest, FlippedBitOfTheCatalogIsCorruption) {
+    Patient patient(150, 50);
+    const std::string bytes = patient.copy()->contents(Patient::kData).value();
+    storage::Superblock newest;
+    for (const std::uint64_t position : {0, 4096}) {
+        const Bytes block = Bytes(bytes).substr(position, storage::Superblock::kEncodedSize);
+        const Result<storage::Superblock> decoded = storage::Superblock::decode(block, position);
+        if (decoded && decoded->checkpoint >= newest.checkpoint) newest = *decoded;
+    }
+    ASSERT_NE(newest.catalog.length, 0u);
+    const std::uint64_t begin = newest.catalog.sector * storage::kSectorBytes;
+    for (std::uint64_t at = 0; at < newest.catalog.length && !HasFailure(); at += 61) {
+        auto disk = patient.copy();
+        ASSERT_TRUE(disk->corrupt(Patient::kData, begin + at, 1).ok());
+        Result<Database> database = Patient::open(*disk);
+        ASSERT_FALSE(database.ok()) << "byte " << at;
+        EXPECT_TRUE(names_damage(database.error()));
+        EXPECT_EQ(database.error().offset(), begin) << database.error().message();
+    }
+}
 
 TEST_F(DamageTest, FlippedBitOfTheDataFileIsNeverShown) {
     // Verification is about the checkpoint: the log's rows have no values outside it.

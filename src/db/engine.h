@@ -133,7 +133,8 @@ private:
     Result<void> replay(Sequence sequence, Bytes body);
     Result<void> replay_group(KeyspaceState& keyspace, std::vector<LoggedOperation>& group,
                               Sequence sequence);
-    Result<void> replay_keyspace_operation(const LoggedOperation& operation, Sequence sequence);
+    Result<void> replay_keyspace_operation(const LoggedOperation& operation, Sequence sequence)
+        REQUIRES(commit_mutex_);
     void start_background();
     void stop_background();
     std::string file_path(const char* name) const { return options_.path + "/" + name; }

@@ -17,8 +17,6 @@ using storage::TreeOperation;
 
 /// Values above this are written to the data file before the commit; the log names their place.
 constexpr std::uint64_t kLoggedValueBytesMax = 256_KiB;
-/// What one operation counts besides its key and value.
-constexpr std::uint64_t kOperationBytes = 16;
 
 /// Sorts by keyspace and key, and keeps the last operation of each key.
 void reduce(std::vector<CommitOperation>& operations) {

@@ -110,9 +110,10 @@ Result<void> Checkpointer::publish(const Job& job) {
 
     Superblock next = superblock_;
     next.checkpoint = number_;
-    next.replay = FULGUR_PLANTED("replay_begins_late")
-                      ? Sequence{std::max(newest, to_number(job.replay))}
-                      : job.replay;
+    next.replay = job.replay;
+    if (FULGUR_PLANTED("one_commit_not_replayed")) {
+        next.replay = Sequence{to_number(job.replay) + 1};
+    }
     next.newest = Sequence{std::max(newest, to_number(job.replay))};
     next.catalog = {catalog_.sector, bytes.size(), hash64(bytes)};
     next.file_sectors = file_sectors;

@@ -253,7 +253,7 @@ bool LogReader::accept(const FragmentHeader& header, const End& end, const Parti
                end.next == chain_[first_]->first_sequence;
     }
     if (header.sequence != end.next || header.continues() != partial.open) return false;
-    return header.index == partial.next_index &&
+    return (header.index == partial.next_index || FULGUR_PLANTED("log_fragment_index_unread")) &&
            partial.body.size() + header.length <= kLogRecordBytesMax;
 }
 
