@@ -3,9 +3,11 @@
 
 #include <iostream>
 
+using fulgur::operator""_MiB;
+
 int main() {
     fulgur::Options options;
-    options.memory_budget = fulgur::operator""_MiB(512);
+    options.memory_budget = 512_MiB;
     auto database = fulgur::Database::open("media.fulgur", options).value();
     auto users = database.keyspace("users").value();
 
