@@ -115,7 +115,7 @@ TEST(ClosedTest, DroppedKeyspaceIsInvalidButForReadersFromBefore) {
 // ----------------------------------------------------------------------------------------
 
 /// The middle of a view that its reader has ended.
-char use_after_refresh() {
+[[maybe_unused]] char use_after_refresh() {
     Result<Database> database = in_memory(16_MiB);
     const Keyspace keyspace = *database->keyspace("a");
     static_cast<void>(keyspace.put("k", std::string(1'500, 'v')).ok());

@@ -147,6 +147,35 @@ TEST(LimitsTest, NamesOfKeyspacesHaveOneTo255Bytes) {
     EXPECT_TRUE(database->drop_keyspace(longest).ok());
 }
 
+TEST(LimitsTest, KeyspacesThatWereDroppedDoNotCount) {
+    Result<Database> database = in_memory(64_MiB);
+    ASSERT_TRUE(database.ok());
+    for (std::uint64_t i = 0; i < kKeyspacesMax + 100; ++i) {
+        ASSERT_TRUE(database->keyspace("passing").ok()) << i;
+        ASSERT_TRUE(database->drop_keyspace("passing").ok()) << i;
+        if (i % 500 == 0) {
+            ASSERT_TRUE(database->checkpoint().ok()) << i;
+        }
+    }
+    EXPECT_TRUE(database->keyspace_names().empty());
+}
+
+TEST(LimitsTest, AllKeyspacesCanBeMadeAndOneMoreIsNot) {
+    Result<Database> database = in_memory(1_GiB);
+    ASSERT_TRUE(database.ok());
+    std::string name;
+    for (std::uint64_t i = 0; i < kKeyspacesMax; ++i) {
+        name = "keyspace";
+        name.append(std::to_string(i));
+        const Result<Keyspace> made = database->keyspace(name);
+        ASSERT_TRUE(made.ok()) << i << ": " << made.error().message();
+    }
+    const Result<Keyspace> more = database->keyspace("one more");
+    EXPECT_TRUE(is_error(more, ErrorCode::kLimit));
+    EXPECT_TRUE(database->keyspace(name)->put("k", "v").ok());
+    EXPECT_EQ(database->keyspace_names().size(), kKeyspacesMax);
+}
+
 TEST(LimitsTest, EverySlotCanHaveAReaderAndOneMoreIsBusy) {
     Result<Database> database = in_memory(16_MiB);
     ASSERT_TRUE(database.ok());

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -139,6 +140,8 @@ private:
     void stop_background();
     std::string file_path(const char* name) const { return options_.path + "/" + name; }
     KeyspaceState* add_keyspace(std::uint32_t id, std::string name) REQUIRES(commit_mutex_);
+    /// From `sequence` on nobody finds or reads it.
+    void mark_dropped(KeyspaceState& keyspace, Sequence sequence) REQUIRES(commit_mutex_);
 
     // Committing (engine_commit.cc).
     Result<Sequence> commit_sorted(SortedOperations& operations, Durability durability);
@@ -186,6 +189,8 @@ private:
     os::Mutex checkpoint_mutex_;
     os::Mutex commit_mutex_;
     std::map<std::uint32_t, std::unique_ptr<KeyspaceState>> keyspaces_ GUARDED_BY(commit_mutex_);
+    /// The living ones, by name.
+    std::map<std::string, KeyspaceState*, std::less<>> names_ GUARDED_BY(commit_mutex_);
     std::uint32_t next_keyspace_id_ GUARDED_BY(commit_mutex_) = 1;
     Sequence last_ GUARDED_BY(commit_mutex_){};
     storage::Versions::Slot* writer_slot_ = nullptr;

@@ -290,19 +290,14 @@ void Engine::encode(const SortedOperations& operations, const LargeValues& large
 
 KeyspaceState* Engine::find_keyspace(std::string_view name) {
     os::MutexLock lock(commit_mutex_);
-    for (auto& [id, state] : keyspaces_) {
-        if (state->name == name && !state->dropped()) return state.get();
-    }
-    return nullptr;
+    const auto it = names_.find(name);
+    return it == names_.end() ? nullptr : it->second;
 }
 
 std::vector<std::string> Engine::keyspace_names() {
     os::MutexLock lock(commit_mutex_);
     std::vector<std::string> names;
-    for (auto& [id, state] : keyspaces_) {
-        if (!state->dropped()) names.push_back(state->name);
-    }
-    std::sort(names.begin(), names.end());
+    for (const auto& [name, state] : names_) names.push_back(name);
     return names;
 }
 
@@ -318,7 +313,7 @@ Result<storage::LogTicket> Engine::commit_keyspace_change(LogOperation type, Key
     Result<storage::LogTicket> ticket = append(bytes, crc32c(bytes));
     if (!ticket) return ticket;
     if (dropped != nullptr) {
-        dropped->dropped_at.store(storage::to_number(last_), std::memory_order_release);
+        mark_dropped(*dropped, last_);
     } else {
         add_keyspace(next_keyspace_id_++, std::string(name));
     }
@@ -338,10 +333,8 @@ Result<KeyspaceState*> Engine::create_keyspace(std::string_view name) {
     KeyspaceState* made = nullptr;
     {
         os::MutexLock lock(commit_mutex_);
-        for (auto& [id, state] : keyspaces_) {
-            if (state->name == name && !state->dropped()) return state.get();
-        }
-        if (keyspaces_.size() >= kKeyspacesMax) return limit("there are 65,536 keyspaces already");
+        if (const auto it = names_.find(name); it != names_.end()) return it->second;
+        if (names_.size() >= kKeyspacesMax) return limit("there are 65,536 keyspaces already");
         Result<storage::LogTicket> done =
             commit_keyspace_change(LogOperation::kCreateKeyspace, nullptr, name);
         if (!done) return done.error();

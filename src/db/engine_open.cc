@@ -191,8 +191,7 @@ Result<void> Engine::load_catalog() {
             state->tree->open_at(keyspace.root);
         }
         if (keyspace.dropped()) {
-            state->dropped_at.store(storage::to_number(superblock_.replay),
-                                    std::memory_order_release);
+            mark_dropped(*state, superblock_.replay);
         }
         state->meta = std::move(keyspace);
     }
@@ -208,8 +207,14 @@ KeyspaceState* Engine::add_keyspace(std::uint32_t id, std::string name) {
     state->meta.id = id;
     state->meta.name = state->name;
     KeyspaceState* result = state.get();
+    names_[result->name] = result;
     keyspaces_[id] = std::move(state);
     return result;
+}
+
+void Engine::mark_dropped(KeyspaceState& keyspace, Sequence sequence) {
+    names_.erase(keyspace.name);
+    keyspace.dropped_at.store(storage::to_number(sequence), std::memory_order_release);
 }
 
 // ---- recovery -----------------------------------------------------------------------------------
@@ -379,7 +384,7 @@ Result<void> Engine::replay_keyspace_operation(const LoggedOperation& operation,
     if (operation.type == LogOperation::kDropKeyspace) {
         if (it != keyspaces_.end() && !it->second->dropped() &&
             !FULGUR_PLANTED("drop_not_replayed")) {
-            it->second->dropped_at.store(storage::to_number(sequence), std::memory_order_release);
+            mark_dropped(*it->second, sequence);
         }
         return {};
     }
