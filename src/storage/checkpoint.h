@@ -107,7 +107,6 @@ private:
     Result<bool> visit(Tree& tree, std::string& key, bool& more, Entries& entries);
     Result<bool> visit_unloaded(Tree& tree, Inner* parent, ChildSlot& slot, ChildWord word,
                                 std::string low, Entries& entries);
-    Result<void> append_lowest(const PageRef& ref, std::string low, Entries& entries);
     Result<bool> emit_root_leaf(Tree& tree, Leaf* leaf, Entries& entries);
     Result<bool> emit_inner(Tree& tree, Inner* page, Entries& entries);
     Result<void> emit_children(Tree& tree, Inner& page, std::vector<ImagedLeaf>& imaged,

@@ -59,7 +59,14 @@ Result<bool> Checkpointer::visit(Tree& tree, std::string& key, bool& more, Entri
     std::size_t index = 0;
     ChildSlot* slot = &tree.root();
     ChildWord word = load_child(*slot);
-    while (word.resident() && word.page()->level > 1) {
+    while ((word.resident() ? word.page()->level : word.descriptor()->ref.level) > 1) {
+        if (!word.resident()) {
+            Result<ChildWord> loaded = tree.load_upper(parent, *slot, word);
+            if (!loaded) return loaded.error();
+            if (loaded->page() == nullptr) return false;  // The parent was replaced: again.
+            word = *loaded;
+            continue;
+        }
         parent = static_cast<Inner*>(word.page());
         index = parent->search(key);
         slot = &parent->child(index);
@@ -90,7 +97,9 @@ Result<bool> Checkpointer::visit(Tree& tree, std::string& key, bool& more, Entri
     return done;
 }
 
-/// Nothing below was touched since it was read or written: its images serve again.
+/// A lowest inner page, or a root leaf, that nobody touched since its image was written: it serves
+/// again. Pages above are always loaded by the walk: their images are replaced by each checkpoint
+/// that finds a change, so nothing in memory may go on naming them.
 Result<bool> Checkpointer::visit_unloaded(Tree& tree, Inner* parent, ChildSlot& slot,
                                           ChildWord word, std::string low, Entries& entries) {
     Descriptor* descriptor = word.descriptor();
@@ -101,26 +110,8 @@ Result<bool> Checkpointer::visit_unloaded(Tree& tree, Inner* parent, ChildSlot& 
         if (stale || load_child(slot) != word) return false;
         descriptor->emitted = attempt_;
     }
-    Result<void> done = append_lowest(descriptor->ref, std::move(low), entries);
-    if (!done) return done.error();
+    entries.push_back({std::move(low), descriptor->ref});
     return true;
-}
-
-Result<void> Checkpointer::append_lowest(const PageRef& ref, std::string low, Entries& entries) {
-    if (ref.level <= 1) {
-        entries.push_back({std::move(low), ref});
-        return {};
-    }
-    Result<std::vector<char>> image = read_image(context_.data, ref);
-    if (!image) return image.error();
-    const InnerImage decoded = decode_inner_image({image->data(), image->size()});
-    for (std::size_t i = 0; i < decoded.entries.size(); ++i) {
-        const auto& entry = decoded.entries[i];
-        std::string child_low = i == 0 ? low : std::string(entry.separator);
-        Result<void> done = append_lowest(entry.ref, std::move(child_low), entries);
-        if (!done) return done;
-    }
-    return {};
 }
 
 Result<bool> Checkpointer::emit_root_leaf(Tree& tree, Leaf* leaf, Entries& entries) {
@@ -272,7 +263,12 @@ Result<void> Checkpointer::place_large(LargeValue& value) {
     if (!sector) return sector.error();
     context_.space.note_unemitted({*sector, value.sectors()});
     value.written.store(true, std::memory_order_relaxed);
-    value.sector.store(*sector, std::memory_order_release);
+    std::uint64_t none = 0;
+    if (!value.sector.compare_exchange_strong(none, *sector, std::memory_order_acq_rel)) {
+        // Dropped meanwhile, with its leaf: this image will be abandoned, and nobody else knows of
+        // the place.
+        release({*sector, value.sectors()});
+    }
     return {};
 }
 
@@ -404,7 +400,9 @@ Result<void> Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& 
             if (!leaf->record(i).large()) continue;
             const LargeValue* value = large_value_of(leaf->record(i));
             const std::uint64_t sector = value->sector.load(std::memory_order_acquire);
-            if (sector != 0) extents.push_back({sector, value->sectors()});
+            if (sector != 0 && sector != LargeValue::kDropped) {
+                extents.push_back({sector, value->sectors()});
+            }
         }
         return {};
     }

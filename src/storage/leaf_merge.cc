@@ -228,9 +228,10 @@ bool LeafMerge::plan_halves(const LeafPlan& whole, std::size_t base_size, std::s
     const bool goes_left = incoming_key < Bytes(left.high);
     const bool fits = fit(left, base_size, anywhere || goes_left ? incoming_bytes : 0, false) &&
                       fit(right, base_size, anywhere || !goes_left ? incoming_bytes : 0, false);
+    if (!fits) return false;
     plans_.push_back(std::move(left));
     plans_.push_back(std::move(right));
-    return fits;
+    return true;
 }
 
 bool LeafMerge::plan(const Leaf& leaf, Bytes incoming_key, std::size_t incoming_bytes) {
@@ -254,11 +255,53 @@ bool LeafMerge::plan(const Leaf& leaf, Bytes incoming_key, std::size_t incoming_
                                               : std::max<std::size_t>(base, leaf.size);
         if (plan_full_left(whole, base, left_size_max, incoming_key, incoming_bytes)) return true;
     }
-    if (const std::size_t middle = split_point(); middle != 0) {
-        return plan_halves(whole, base, middle, incoming_key, incoming_bytes);
+    const std::size_t middle = split_point();
+    if (middle != 0 && plan_halves(whole, base, middle, incoming_key, incoming_bytes)) return true;
+    if (middle == 0 && fits) {
+        plans_.push_back(std::move(whole));
+        return true;
     }
-    if (fits) plans_.push_back(std::move(whole));
-    return fits;
+    return plan_tightly(whole, incoming_bytes);
+}
+
+/// Chooses the smallest frame that holds the records and the next one, and nothing more.
+bool LeafMerge::fit_tightly(LeafPlan& plan, std::size_t incoming_bytes) const {
+    const std::size_t n = plan.end - plan.begin;
+    const std::size_t prefix_size = plan.has_high ? common_prefix(plan.low, plan.high) : 0;
+    plan.capacity = std::min<std::size_t>(round_up(n + 1, 64), 65536 - 64);
+    const std::size_t used = Leaf::overhead(plan.capacity, plan.low.size(), plan.high.size()) +
+                             bytes_of(plan.begin, plan.end, prefix_size - prefix_.size());
+    plan.size = frame_class(std::min(used + incoming_bytes, kFrameBytesMax));
+    return n < plan.capacity && used + incoming_bytes <= plan.size;
+}
+
+/// When no layout leaves room to spare: whole if that is possible, else split where the larger part
+/// is smallest. Many kept versions of one key make this necessary.
+bool LeafMerge::plan_tightly(const LeafPlan& whole, std::size_t incoming_bytes) {
+    plans_.clear();
+    LeafPlan one = whole;
+    if (fit_tightly(one, incoming_bytes)) {
+        plans_.push_back(std::move(one));
+        return true;
+    }
+    const std::size_t total = bytes_of(0, kept_.size());
+    std::size_t bytes = 0, best = 0, best_larger = total;
+    for (std::size_t i = 0; i + 1 < kept_.size(); ++i) {
+        bytes += kept_[i].size();
+        const std::size_t larger = std::max(bytes, total - bytes);
+        if (larger >= best_larger || kept_[i].suffix() == kept_[i + 1].suffix()) continue;
+        best = i + 1;
+        best_larger = larger;
+    }
+    if (best == 0) return false;
+    LeafPlan left = whole, right = whole;
+    left.end = right.begin = best;
+    left.high = right.low = shortest_separator(key_of(best - 1), key_of(best));
+    left.has_high = true;
+    if (!fit_tightly(left, incoming_bytes) || !fit_tightly(right, incoming_bytes)) return false;
+    plans_.push_back(std::move(left));
+    plans_.push_back(std::move(right));
+    return true;
 }
 
 /// Copies kept records [begin, end) to an empty leaf whose prefix may be longer than the source's.

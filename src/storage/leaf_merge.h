@@ -88,6 +88,8 @@ private:
     bool fit(LeafPlan& plan, std::size_t base_size, std::size_t incoming_bytes, bool tight) const;
     bool plan_full_left(const LeafPlan& whole, std::size_t base_size, std::size_t left_size_max,
                         Bytes incoming_key, std::size_t incoming_bytes);
+    bool fit_tightly(LeafPlan& plan, std::size_t incoming_bytes) const;
+    bool plan_tightly(const LeafPlan& whole, std::size_t incoming_bytes);
     bool plan_halves(const LeafPlan& whole, std::size_t base_size, std::size_t middle,
                      Bytes incoming_key, std::size_t incoming_bytes);
     std::size_t bytes_of(std::size_t begin, std::size_t end, std::size_t cut = 0) const;

@@ -208,14 +208,19 @@ Result<std::vector<char>> read_image(DataFile& data, const PageRef& ref) {
     return image;
 }
 
-Result<PageHeader*> Tree::page_in(const Descriptor& descriptor) {
+Result<ChildWord> Tree::load_upper(Inner* parent, ChildSlot& slot, ChildWord word) {
+    return load_resident(parent, slot, word, Budget::kMayExceed);
+}
+
+Result<PageHeader*> Tree::page_in(const Descriptor& descriptor, Budget budget) {
     Result<std::vector<char>> image = read_image(context_.data, descriptor.ref);
     if (!image) return image.error();
     context_.counters.pages_read.fetch_add(1, std::memory_order_relaxed);
-    return build_from_image(descriptor.ref, *image);
+    return build_from_image(descriptor.ref, *image, budget);
 }
 
-Result<PageHeader*> Tree::build_from_image(const PageRef& ref, std::span<char> image) {
+Result<PageHeader*> Tree::build_from_image(const PageRef& ref, std::span<char> image,
+                                           Budget budget) {
     const Error over(ErrorCode::kLimit,
                      "a page does not fit the memory budget; raise memory_budget");
     const Bytes bytes(image.data(), image.size());
@@ -235,7 +240,7 @@ Result<PageHeader*> Tree::build_from_image(const PageRef& ref, std::span<char> i
     }
     const std::size_t needed = Inner::bytes_needed(entries, decoded.low, decoded.high);
     const std::size_t size = frame_bytes_for(needed + needed / 8);
-    if (!context_.frames.has_room(size)) {
+    if (budget == Budget::kHolds && !context_.frames.has_room(size)) {
         for (const Inner::Entry& entry : entries) delete entry.child.descriptor();
         return over;
     }
@@ -281,9 +286,10 @@ void Tree::discard(PageHeader* page) {
 
 /// Reads the page behind `word` and installs it.
 /// @return the resident word; a null page when `parent` was replaced meanwhile: descend again.
-Result<ChildWord> Tree::load_resident(Inner* parent, ChildSlot& slot, ChildWord word) {
+Result<ChildWord> Tree::load_resident(Inner* parent, ChildSlot& slot, ChildWord word,
+                                      Budget budget) {
     Descriptor* descriptor = word.descriptor();
-    Result<PageHeader*> page = page_in(*descriptor);
+    Result<PageHeader*> page = page_in(*descriptor, budget);
     LatchGuard guard(parent == nullptr ? root_latch_ : parent->latch);
     const bool stale = parent != nullptr && parent->replaced.load(std::memory_order_relaxed) != 0;
     const ChildWord now = load_child(slot);

@@ -152,6 +152,10 @@ public:
     ChildSlot& root() { return root_; }
     LatchWord& root_latch() { return root_latch_; }
     std::uint32_t height() const;
+    /// Loads a page above the lowest inner ones, over the budget if it must be: they are one in ten
+    /// thousand, and a checkpoint must be possible when memory is full.
+    /// @return as load_resident: a null page when `parent` was replaced meanwhile.
+    Result<ChildWord> load_upper(Inner* parent, ChildSlot& slot, ChildWord word);
     TreeContext& context() { return context_; }
     /// Retires `page` and its place: it was unlinked.
     void retire_page(PageHeader* page);
@@ -176,9 +180,11 @@ private:
     Result<Place> descend(const Choose& choose);
     /// Latches the parent of `child`; its slot points to `child`.
     Parent latch_parent(const PageHeader* child);
-    Result<ChildWord> load_resident(Inner* parent, ChildSlot& slot, ChildWord word);
-    Result<PageHeader*> page_in(const Descriptor& descriptor);
-    Result<PageHeader*> build_from_image(const PageRef& ref, std::span<char> image);
+    enum class Budget : std::uint8_t { kHolds, kMayExceed };
+    Result<ChildWord> load_resident(Inner* parent, ChildSlot& slot, ChildWord word,
+                                    Budget budget = Budget::kHolds);
+    Result<PageHeader*> page_in(const Descriptor& descriptor, Budget budget);
+    Result<PageHeader*> build_from_image(const PageRef& ref, std::span<char> image, Budget budget);
     void adopt_large_values(Leaf* leaf);
     void discard(PageHeader* page);
     void free_subtree(ChildWord word);
@@ -191,6 +197,8 @@ private:
     };
     void apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& latched);
     void make_room(Leaf* leaf, Bytes key, std::size_t record_bytes, Scratch& scratch);
+    void carry_out(Leaf* leaf, Scratch& scratch);
+    Result<void> check_versions(const Leaf& leaf, std::span<const TreeOperation> operations);
     void collect(const Leaf& leaf, Scratch& scratch);
     Result<void> prepare_leaf(const Leaf& leaf, std::span<const TreeOperation> operations,
                               std::uint64_t& bytes);

@@ -55,8 +55,13 @@ struct Descriptor {
 ///
 /// Concurrency: `length` and `checksum` never change. `bytes` goes from null to memory once (a
 /// loader wins by compare-exchange). `sector` goes from 0 to its place once, by the committer or
-/// the walker, before anyone needs it.
+/// the walker, before anyone needs it; or to kDropped, by whoever drops the value before that:
+/// walker and dropper decide by compare-exchange who was first, and the second one lets the place
+/// go.
 struct LargeValue {
+    /// A `sector` that says: dropped before it had a place, and it gets none.
+    static constexpr std::uint64_t kDropped = ~std::uint64_t{0};
+
     std::uint64_t length = 0;
     std::uint64_t checksum = 0;
     std::atomic<std::uint64_t> sector{0};

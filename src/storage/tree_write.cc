@@ -60,34 +60,43 @@ Result<void> Tree::prepare(std::span<TreeOperation> operations, std::uint64_t& b
 /// Adds what consolidating and splitting may allocate, old frames included until readers end.
 Result<void> Tree::prepare_leaf(const Leaf& leaf, std::span<const TreeOperation> operations,
                                 std::uint64_t& bytes) {
-    std::size_t record_bytes = 0, largest = 0, longest_key = 0;
-    for (const TreeOperation& operation : operations) {
-        const std::size_t size = record_bytes_max(operation);
-        record_bytes += size;
-        largest = std::max(largest, size - leaf.prefix_size);
-        longest_key = std::max(longest_key, operation.key.size());
-    }
+    if (Result<void> bounded = check_versions(leaf, operations); !bounded) return bounded;
+    std::size_t record_bytes = 0;
+    for (const TreeOperation& operation : operations) record_bytes += record_bytes_max(operation);
     const std::size_t published = leaf.count.load(std::memory_order_relaxed);
     if (published + operations.size() <= leaf.capacity && record_bytes <= leaf.free_bytes()) {
         return {};
     }
     bytes += 3 * std::uint64_t{leaf.size} + 4 * record_bytes + 2 * kFrameBytesMin;
-    if (leaf.size < kFrameBytesMax / 2) return {};
-    // One key's versions may have filled the largest frame: only readers that end can help.
+    return {};
+}
+
+/// Whether consolidating will find frames for everything, however the operations come to lie: step
+/// by step the records of a leaf and the next one must fit one frame of the largest size, or two
+/// with a key boundary between them. LeafMerge::plan finds that layout whenever no key's versions
+/// take more than the bounds here: with T bytes of records, F of fences, g of one key and i of the
+/// next record, the better split leaves T/2 + g/2 + F + i and its slots, and T <= 512 KiB - F.
+Result<void> Tree::check_versions(const Leaf& leaf, std::span<const TreeOperation> operations) {
+    constexpr std::size_t kNeverTooMuch = 256_KiB;  // One frame holds it, two long fences and more.
+    constexpr std::size_t kLongKey = 4_KiB;
+    constexpr std::size_t kKeyBytes = 256_KiB, kLongKeyBytes = 144_KiB;
+    std::size_t record_bytes = 0, largest = 0;
+    std::size_t longest = std::max(leaf.low_size, leaf.high_size);
+    for (const TreeOperation& operation : operations) {
+        const std::size_t size = record_bytes_max(operation);
+        record_bytes += size;
+        largest = std::max(largest, size);
+        longest = std::max(longest, operation.key.size());
+    }
+    if (leaf.heap_bytes + record_bytes <= kNeverTooMuch) return {};
     context_.versions.refresh_horizon();
     Scratch scratch;
     collect(leaf, scratch);
-    // A split leaves at most half of the records, one key more, and two fences in a page, and three
-    // quarters of the largest frame hold that when the key and a fence take no more than this.
-    constexpr std::size_t kAlwaysSplits = 96_KiB;
-    longest_key = std::max<std::size_t>({longest_key, leaf.low_size, leaf.high_size});
-    if (scratch.merge.largest_key_bytes() + largest + longest_key <= kAlwaysSplits) return {};
-    if (scratch.merge.plan(leaf, {}, record_bytes)) return {};
-    if (scratch.merge.superseded_kept() == 0) {
-        return Error(
-            ErrorCode::kLimit,
-            "too many long keys for one page in one batch; commit them in smaller batches");
+    for (const Record& record : scratch.merge.kept()) {
+        longest = std::max(longest, leaf.prefix_size + record.suffix_size());
     }
+    const std::size_t most = longest > kLongKey ? kLongKeyBytes : kKeyBytes;
+    if (scratch.merge.largest_key_bytes() + largest <= most) return {};
     return Error(ErrorCode::kBusy,
                  "readers hold too many versions of one key; end the oldest reader and try again");
 }
@@ -181,10 +190,15 @@ void Tree::collect(const Leaf& leaf, Scratch& scratch) {
 void Tree::make_room(Leaf* leaf, Bytes key, std::size_t record_bytes, Scratch& scratch) {
     collect(*leaf, scratch);
     const bool planned = scratch.merge.plan(*leaf, key, record_bytes);
-    assert(planned);  // prepare_leaf checked the one case in which it is not.
+    assert(planned);  // check_versions saw to it.
     if (!planned) {
         detail::value_of_error(Error(ErrorCode::kBusy, "no frame holds one key's kept versions"));
     }
+    carry_out(leaf, scratch);
+}
+
+/// Builds what was planned and puts it in the leaf's place; lets the latch go.
+void Tree::carry_out(Leaf* leaf, Scratch& scratch) {
     std::array<Leaf*, 2> fresh{};
     const auto plans = scratch.merge.plans();
     for (std::size_t i = 0; i < plans.size(); ++i) {
@@ -231,7 +245,9 @@ void Tree::release_dropped(std::span<const Record> dropped, std::uint64_t emitte
     const std::uint64_t tag = context_.clock.first_without(emitted);
     for (const Record& record : dropped) {
         LargeValue* value = large_value_of(record);
-        if (const std::uint64_t sector = value->sector.load(std::memory_order_acquire)) {
+        std::uint64_t sector = 0;
+        if (!value->sector.compare_exchange_strong(sector, LargeValue::kDropped,
+                                                   std::memory_order_acq_rel)) {
             context_.space.release({sector, value->sectors()}, tag,
                                    context_.versions.advance_epoch());
         }
@@ -259,7 +275,13 @@ void Tree::tidy_leaf(const Place& place) {
         return;
     }
     Scratch scratch;
-    make_room(leaf, {}, 0, scratch);
+    collect(*leaf, scratch);
+    // With many kept versions there may be no better layout: then it stays as it is.
+    if (scratch.merge.plan(*leaf, {}, 0)) {
+        carry_out(leaf, scratch);
+    } else {
+        unlatch(leaf->latch);
+    }
 }
 
 // ---- inner pages ------------------------------------------------------------------------------
