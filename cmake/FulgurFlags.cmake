@@ -6,6 +6,10 @@ target_compile_options(fulgur_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow 
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     target_compile_options(fulgur_flags INTERFACE -Wthread-safety -Werror=thread-safety)
 endif()
+# GCC 12 and 13 take `string + "x"` for an overlapping copy (GCC bug 105329).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
+    target_compile_options(fulgur_flags INTERFACE -Wno-restrict)
+endif()
 if(FULGUR_WERROR)
     target_compile_options(fulgur_flags INTERFACE -Werror)
 endif()

@@ -117,6 +117,7 @@ Result<void> Engine::wait_for_log_room() {
         if (stopping_) return Error(ErrorCode::kInvalid, "the database is closed");
         if (checkpoint_error_) return *checkpoint_error_;
         if (poison_) return *poison_;
+        if (log_->stopped()) return log_->stop_error();
         checkpoint_wake_.notify_one();
         checkpoint_done_.wait_for_ms(state_mutex_, 100);
     }
@@ -146,11 +147,11 @@ void Engine::run_checkpoints() {
         {
             os::MutexLock lock(state_mutex_);
             if (stopping_) return;
-            if (!checkpoint_due() || checkpoint_error_ || poison_) {
+            if (!checkpoint_due() || checkpoint_error_ || poison_ || log_->stopped()) {
                 checkpoint_wake_.wait_for_ms(state_mutex_, kRetryMs);
             }
             if (stopping_) return;
-            if (!checkpoint_due() || poison_) continue;
+            if (!checkpoint_due() || poison_ || log_->stopped()) continue;
         }
         os::MutexLock lock(checkpoint_mutex_);
         if (Result<void> done = checkpoint_locked(); !done) continue;  // Kept in checkpoint_error_.

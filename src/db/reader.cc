@@ -125,7 +125,10 @@ Sequence Reader::sequence() const noexcept { return state_->sequence; }
 
 void Reader::refresh() {
     state_->views.end();
-    if (!state_->at_snapshot) state_->sequence = state_->engine->versions().pin(*state_->slot);
+    // A snapshot's reader stays at its moment, which is registered; its pin moves all the same, so
+    // that what was retired since can be used again.
+    const Sequence newest = state_->engine->versions().pin(*state_->slot);
+    if (!state_->at_snapshot) state_->sequence = newest;
 }
 
 /// The common case, pages in memory and an inline value, with nothing else in the function: what it

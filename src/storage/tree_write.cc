@@ -72,14 +72,12 @@ Result<void> Tree::prepare_leaf(const Leaf& leaf, std::span<const TreeOperation>
 }
 
 /// Whether consolidating will find frames for everything, however the operations come to lie: step
-/// by step the records of a leaf and the next one must fit one frame of the largest size, or two
-/// with a key boundary between them. LeafMerge::plan finds that layout whenever no key's versions
-/// take more than the bounds here: with T bytes of records, F of fences, g of one key and i of the
-/// next record, the better split leaves T/2 + g/2 + F + i and its slots, and T <= 512 KiB - F.
+/// by step the kept records of a leaf and the next one must fit one frame of the largest size, or
+/// two with a key boundary between them; LeafMerge::plan finds such a layout. With T bytes of
+/// records at most, F of fences, S of slots, g of the largest key and i of the next record, one
+/// frame must hold T + F + S + i, or the better split T/2 + g/2 + F + S + i.
 Result<void> Tree::check_versions(const Leaf& leaf, std::span<const TreeOperation> operations) {
     constexpr std::size_t kNeverTooMuch = 256_KiB;  // One frame holds it, two long fences and more.
-    constexpr std::size_t kLongKey = 4_KiB;
-    constexpr std::size_t kKeyBytes = 256_KiB, kLongKeyBytes = 144_KiB;
     std::size_t record_bytes = 0, largest = 0;
     std::size_t longest = std::max(leaf.low_size, leaf.high_size);
     for (const TreeOperation& operation : operations) {
@@ -92,11 +90,24 @@ Result<void> Tree::check_versions(const Leaf& leaf, std::span<const TreeOperatio
     context_.versions.refresh_horizon();
     Scratch scratch;
     collect(leaf, scratch);
+    std::size_t records = record_bytes;
     for (const Record& record : scratch.merge.kept()) {
+        records += record.size();
         longest = std::max(longest, leaf.prefix_size + record.suffix_size());
     }
-    const std::size_t most = longest > kLongKey ? kLongKeyBytes : kKeyBytes;
-    if (scratch.merge.largest_key_bytes() + largest <= most) return {};
+    const std::size_t fences = Leaf::fence_bytes(longest, longest);
+    // One record is appended after one consolidation, which may leave the leaf whole.
+    const std::size_t whole =
+        Leaf::overhead(scratch.merge.kept().size() + 65, leaf.low_size, leaf.high_size);
+    if (operations.size() == 1 && records + whole <= kFrameBytesMax) return {};
+    // What a frame held before it was consolidated is all that can be in it.
+    records = std::min(records, kFrameBytesMax - fences);
+    const std::size_t count =
+        std::min(scratch.merge.kept().size() + operations.size(), records / Record::kHeaderBytes);
+    const std::size_t beside = fences + largest + Leaf::overhead(count + 128, 0, 0);
+    const std::size_t of_one_key = scratch.merge.largest_key_bytes() + largest;
+    if (records + beside <= kFrameBytesMax) return {};
+    if ((records + of_one_key) / 2 + beside <= kFrameBytesMax) return {};
     return Error(ErrorCode::kBusy,
                  "readers hold too many versions of one key; end the oldest reader and try again");
 }
