@@ -7,8 +7,9 @@
 // one writer at a time. After step 2 only I/O can fail, and that poisons the handle.
 //
 // Locks, in the order in which they are taken:
-//   checkpoint_mutex_  one checkpoint (or verification) at a time; held during I/O
-//   commit_mutex_      the writer's; guards the map of keyspaces too; held during no sync
+//   gate_              shared by every operation that writes; close waits for them
+//   (operation_gate.h) checkpoint_mutex_  one checkpoint (or verification) at a time; held during
+//   I/O commit_mutex_      the writer's; guards the map of keyspaces too; held during no sync
 //   state_mutex_       poison, background wake-ups; leaf lock
 // Page latches are taken under commit_mutex_, by the walker, and by readers that install a page;
 // nobody who holds a latch takes a mutex of the engine.
@@ -30,6 +31,7 @@
 #include "base/thread_annotations.h"
 #include "db/commit_record.h"
 #include "db/engine_options.h"
+#include "db/operation_gate.h"
 #include "os/arena.h"
 #include "os/mutex.h"
 #include "os/thread.h"
@@ -82,7 +84,8 @@ public:
     Result<void> close();
     /// kInvalid after close.
     Result<void> check_open() const;
-    bool is_open() const { return !closed_.load(std::memory_order_acquire); }
+    static Error closed_error();
+    bool is_open() const { return !gate_.closed(); }
 
     // Keyspaces.
     Result<KeyspaceState*> create_keyspace(std::string_view name);
@@ -134,6 +137,7 @@ private:
     Result<void> replay(Sequence sequence, Bytes body);
     Result<void> replay_group(KeyspaceState& keyspace, std::vector<LoggedOperation>& group,
                               Sequence sequence);
+    Result<bool> is_logged_place(const LoggedExtent& logged);
     Result<void> replay_keyspace_operation(const LoggedOperation& operation, Sequence sequence)
         REQUIRES(commit_mutex_);
     void start_background();
@@ -145,6 +149,12 @@ private:
 
     // Committing (engine_commit.cc).
     Result<Sequence> commit_sorted(SortedOperations& operations, Durability durability);
+    Result<storage::LogTicket> log_and_apply(const SortedOperations& operations,
+                                             std::vector<storage::TreeOperation>& tree_operations,
+                                             Bytes body);
+    void apply(const SortedOperations& operations,
+               std::vector<storage::TreeOperation>& tree_operations) noexcept
+        REQUIRES(commit_mutex_);
     Result<void> make_large(const SortedOperations& operations, LargeValues& large);
     Result<void> write_direct(storage::LargeValue& value, Bytes bytes);
     void drop_large(LargeValues& large);
@@ -159,6 +169,7 @@ private:
         REQUIRES(commit_mutex_);
     Result<void> wait_for_log_room();
     Error over_budget();
+    bool wait_for_walker(int& waits);
 
     // Checkpoints (engine_checkpoint.cc).
     Result<void> checkpoint_locked() REQUIRES(checkpoint_mutex_);
@@ -199,7 +210,7 @@ private:
     std::atomic<std::uint64_t> checkpoints_{0};
     std::atomic<std::uint64_t> checkpoint_failures_{0};
     std::atomic<std::uint64_t> checkpointed_{0};
-    std::atomic<bool> closed_{false};
+    OperationGate gate_;
 
     mutable os::Mutex state_mutex_;
     std::optional<Error> poison_ GUARDED_BY(state_mutex_);

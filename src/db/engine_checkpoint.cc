@@ -9,10 +9,10 @@ namespace fulgur::db {
 using storage::CheckpointTree;
 using storage::to_number;
 
+Error Engine::closed_error() { return Error(ErrorCode::kInvalid, "the database is closed"); }
+
 Result<void> Engine::check_open() const {
-    if (closed_.load(std::memory_order_acquire)) {
-        return Error(ErrorCode::kInvalid, "the database is closed");
-    }
+    if (gate_.closed()) return closed_error();
     return {};
 }
 
@@ -33,7 +33,8 @@ void Engine::poison(const Error& cause) {
 }
 
 Result<void> Engine::checkpoint() {
-    if (Result<void> open = check_open(); !open) return open;
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     os::MutexLock lock(checkpoint_mutex_);
     return checkpoint_locked();
 }
@@ -100,9 +101,13 @@ void Engine::finish_dropped() {
     }
 }
 
+/// By what the log has taken; or by what superseded images and large values, which the log need not
+/// hold, take on the disk until two more checkpoints are published.
 bool Engine::checkpoint_due() const {
-    return log_bytes_since_checkpoint_.load(std::memory_order_relaxed) >=
-           options_.user.log_bytes_target / 2;
+    const std::uint64_t target = options_.user.log_bytes_target;
+    if (log_bytes_since_checkpoint_.load(std::memory_order_relaxed) >= target / 2) return true;
+    const std::uint64_t waiting = space_.waiting_sectors() * storage::kSectorBytes;
+    return waiting >= target && waiting >= space_.file_sectors() * storage::kSectorBytes / 4;
 }
 
 /// At twice its target the log must be cut before it may grow.
@@ -114,7 +119,7 @@ Result<void> Engine::wait_for_log_room() {
             return checkpoint_locked();
         }
         os::MutexLock lock(state_mutex_);
-        if (stopping_) return Error(ErrorCode::kInvalid, "the database is closed");
+        if (stopping_) return closed_error();
         if (checkpoint_error_) return *checkpoint_error_;
         if (poison_) return *poison_;
         if (log_->stopped()) return log_->stop_error();
@@ -159,18 +164,15 @@ void Engine::run_checkpoints() {
 }
 
 Result<void> Engine::sync() {
-    if (Result<void> open = check_open(); !open) return open;
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     return log_->sync_all();
 }
 
 Result<void> Engine::close() {
-    {
-        os::MutexLock lock(commit_mutex_);
-        if (closed_.exchange(true, std::memory_order_acq_rel)) {
-            return Error(ErrorCode::kInvalid, "the database is closed");
-        }
-    }
+    if (!gate_.close()) return closed_error();
     stop_background();
+    gate_.wait_until_empty();
     os::MutexLock lock(checkpoint_mutex_);
     Result<void> result = check_writable();
     if (result) result = log_->sync_all();
@@ -222,9 +224,11 @@ Stats Engine::stats() {
     stats.oldest_reader = readers.oldest;
     stats.snapshots = versions_.snapshot_count();
     os::MutexLock lock(commit_mutex_);
+    versions_.pin(*writer_slot_);  // Who holds the mutex is the writer.
     for (auto& [id, state] : keyspaces_) {
         if (!state->dropped()) stats.keyspaces.push_back({state->name, id, state->tree->height()});
     }
+    versions_.unpin(*writer_slot_);
     return stats;
 }
 

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/planted.h"
 #include "db/engine.h"
+#include "os/thread.h"
 
 namespace fulgur::db {
 
@@ -41,10 +42,18 @@ void reduce(std::vector<CommitOperation>& operations) {
 
 Error limit(const char* what) { return Error(ErrorCode::kLimit, what); }
 
+/// What a thread keeps from one commit for the next has a bound.
+template <typename T>
+void trim(std::vector<T>& buffer) {
+    constexpr std::size_t kKeptBytes = 1_MiB;
+    if (buffer.capacity() * sizeof(T) > kKeptBytes) std::vector<T>().swap(buffer);
+}
+
 }  // namespace
 
 Result<Sequence> Engine::commit(const WriteBatch& batch, Durability durability) {
-    if (Result<void> open = check_open(); !open) return open.error();
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     if (batch.empty()) return versions_.visible();
     if (batch.mixed() || batch.database() != this) {
         return Error(ErrorCode::kInvalid, "the batch holds keyspaces of another database");
@@ -67,12 +76,15 @@ Result<Sequence> Engine::commit(const WriteBatch& batch, Durability durability) 
         }
     }
     reduce(operations);
-    return commit_sorted(operations, durability);
+    Result<Sequence> done = commit_sorted(operations, durability);
+    trim(operations);
+    return done;
 }
 
 Result<Sequence> Engine::commit_one(KeyspaceState& keyspace, Bytes key, Bytes value, bool erase,
                                     Durability durability) {
-    if (Result<void> open = check_open(); !open) return open.error();
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     if (key.size() > kKeyBytesMax) return limit("the key is over 65,535 bytes");
     if (value.size() > kValueBytesMax) return limit("the value is over 4 GiB - 1");
     thread_local std::vector<CommitOperation> operations;
@@ -92,7 +104,6 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
     body.clear();
     encode(operations, large, body);
     const Bytes bytes(body.data(), body.size());
-    const std::uint32_t crc = crc32c(bytes);
 
     thread_local std::vector<TreeOperation> tree_operations;
     tree_operations.resize(operations.size());
@@ -108,50 +119,82 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
         }
     }
 
-    Sequence sequence{};
-    storage::LogTicket ticket;
-    {
-        os::MutexLock lock(commit_mutex_);
-        versions_.pin(*writer_slot_);
-        Result<void> reserved = reserve(tree_operations, operations, body.size());
-        Result<storage::LogTicket> appended =
-            reserved ? append(bytes, crc) : Result<storage::LogTicket>(reserved.error());
-        if (!appended) {
-            versions_.unpin(*writer_slot_);
-            lock.unlock();
-            drop_large(large);
-            return appended.error();
-        }
-        ticket = *appended;
-        sequence = last_;
-        if (FULGUR_PLANTED("visible_before_apply")) versions_.set_visible(sequence);
-        os::yield_point("before apply");
-        for (std::size_t begin = 0; begin < operations.size();) {
-            std::size_t end = begin;
-            while (end < operations.size() &&
-                   operations[end].keyspace == operations[begin].keyspace) {
-                ++end;
-            }
-            operations[begin].keyspace->tree->apply({tree_operations.data() + begin, end - begin},
-                                                    sequence);
-            begin = end;
-        }
-        os::yield_point("before visible");
-        versions_.set_visible(sequence);
-        versions_.unpin(*writer_slot_);
+    const Result<storage::LogTicket> ticket = log_and_apply(operations, tree_operations, bytes);
+    trim(body);
+    trim(tree_operations);
+    if (!ticket) {
+        drop_large(large);
+        return ticket.error();
     }
     for (auto& value : large.values) static_cast<void>(value.release());
     commits_.fetch_add(1, std::memory_order_relaxed);
     if (FULGUR_PLANTED("commit_returns_unsynced")) durability = Durability::kBuffered;
-    if (Result<void> waited = log_->wait(ticket, durability); !waited) return waited.error();
-    return sequence;
+    if (Result<void> waited = log_->wait(*ticket, durability); !waited) return waited.error();
+    return ticket->sequence;
+}
+
+/// Steps 1 to 4.
+Result<storage::LogTicket> Engine::log_and_apply(const SortedOperations& operations,
+                                                 std::vector<TreeOperation>& tree_operations,
+                                                 Bytes body) {
+    const std::uint32_t crc = crc32c(body);
+    for (int waits = 0;;) {
+        os::MutexLock lock(commit_mutex_);
+        versions_.pin(*writer_slot_);
+        if (Result<void> done = reserve(tree_operations, operations, body.size()); !done) {
+            versions_.unpin(*writer_slot_);
+            lock.unlock();
+            const ErrorCode code = done.error().code();
+            const bool memory = code == ErrorCode::kLimit || code == ErrorCode::kBusy;
+            if (!memory || !wait_for_walker(waits)) return done.error();
+            continue;
+        }
+        Result<storage::LogTicket> ticket = append(body, crc);
+        if (ticket) {
+            if (FULGUR_PLANTED("visible_before_apply")) versions_.set_visible(last_);
+            os::yield_point("before apply");
+            apply(operations, tree_operations);
+            os::yield_point("before visible");
+            versions_.set_visible(last_);
+        }
+        versions_.unpin(*writer_slot_);
+        return ticket;
+    }
+}
+
+void Engine::apply(const SortedOperations& operations,
+                   std::vector<TreeOperation>& tree_operations) noexcept {
+    for (std::size_t begin = 0; begin < operations.size();) {
+        std::size_t end = begin;
+        KeyspaceState* keyspace = operations[begin].keyspace;
+        while (end < operations.size() && operations[end].keyspace == keyspace) ++end;
+        keyspace->tree->apply({tree_operations.data() + begin, end - begin}, last_);
+        begin = end;
+    }
+}
+
+/// The walker keeps retired memory and versions from going while it images one inner page's leaves,
+/// which with large values may take a while. Rather than refuse a commit for that, wait until it
+/// has moved on.
+/// @param waits  so far. @return false: it does not help, refuse.
+bool Engine::wait_for_walker(int& waits) {
+    constexpr int kWaitsMax = 3;
+    constexpr int kMillisecondsMax = 10'000;
+    if (!options_.background || waits++ == kWaitsMax) return false;
+    const std::uint64_t epoch = checkpointer_->pinned_epoch();
+    if (epoch == 0 && waits > 1) return false;
+    for (int ms = 0; epoch != 0 && checkpointer_->pinned_epoch() == epoch; ++ms) {
+        if (ms == kMillisecondsMax || !is_open()) return false;
+        os::sleep_us(1000);
+    }
+    versions_.reclaim();
+    return true;
 }
 
 /// Step 1: everything that may refuse.
 Result<void> Engine::reserve(std::vector<TreeOperation>& tree_operations,
                              const SortedOperations& operations, std::size_t body_bytes) {
     if (Result<void> writable = check_writable(); !writable) return writable;
-    if (Result<void> open = check_open(); !open) return open;
     std::uint64_t bytes = 0;
     for (std::size_t begin = 0; begin < operations.size();) {
         std::size_t end = begin;
@@ -216,9 +259,9 @@ Result<void> Engine::make_large(const SortedOperations& operations, LargeValues&
             if (Result<void> written = write_direct(*value, bytes); !written) return written;
         } else {
             const std::size_t size = storage::frame_bytes_for(bytes.size());
-            if (!frames_.has_room(size)) {
-                versions_.reclaim();
-                if (!frames_.has_room(size)) return over_budget();
+            if (!frames_.has_room(size)) versions_.reclaim();
+            for (int waits = 0; !frames_.has_room(size);) {
+                if (!wait_for_walker(waits)) return over_budget();
             }
             char* memory = frames_.allocate(size);
             std::memcpy(memory, bytes.data(), bytes.size());
@@ -323,7 +366,8 @@ Result<storage::LogTicket> Engine::commit_keyspace_change(LogOperation type, Key
 }
 
 Result<KeyspaceState*> Engine::create_keyspace(std::string_view name) {
-    if (Result<void> open = check_open(); !open) return open.error();
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     if (name.empty() || name.size() > kKeyspaceNameBytesMax) {
         return Error(ErrorCode::kInvalid, "a keyspace's name has 1 to 255 bytes");
     }
@@ -346,7 +390,8 @@ Result<KeyspaceState*> Engine::create_keyspace(std::string_view name) {
 }
 
 Result<void> Engine::drop_keyspace(std::string_view name) {
-    if (Result<void> open = check_open(); !open) return open;
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     if (Result<void> writable = check_writable(); !writable) return writable;
     KeyspaceState* found = find_keyspace(name);
     if (found == nullptr)

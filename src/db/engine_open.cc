@@ -93,12 +93,20 @@ Result<void> Engine::prepare_directory() {
 /// Made under another name and renamed, so that a crash leaves a whole file or none.
 Result<void> Engine::create_data_file() {
     os::FileSystem& files = *options_.files;
-    // Logs without a data file are left from a creation that did not finish.
     Result<std::vector<std::string>> names = files.list(options_.path);
     if (!names) return names.error();
     for (const std::string& name : *names) {
-        if (!name.starts_with("log.") && name != kNewDataFile) continue;
-        if (Result<void> gone = files.remove(file_path(name.c_str())); !gone) return gone;
+        // The data file is durable before the first log begins.
+        if (name.starts_with("log.") && !FULGUR_PLANTED("log_without_data_removed")) {
+            return Error(ErrorCode::kCorruption,
+                         "there is a log but no data file: put the data file back, or restore a "
+                         "backup")
+                .at(file_path(name.c_str()));
+        }
+    }
+    if (std::find(names->begin(), names->end(), kNewDataFile) != names->end()) {
+        // A creation did not finish.
+        if (Result<void> gone = files.remove(file_path(kNewDataFile)); !gone) return gone;
     }
     Result<std::unique_ptr<os::File>> file =
         files.open(file_path(kNewDataFile), os::FileSystem::Mode::kCreate);
@@ -232,6 +240,10 @@ Result<void> Engine::recover() {
         os::MutexLock lock(commit_mutex_);
         last_ = superblock_.replay;
     }
+    // Nobody reads before the log's end, which is at N or later: superseded versions up to N may
+    // go, as they may when the log is replayed for a second time.
+    versions_.set_visible(std::max(superblock_.replay, superblock_.newest));
+    versions_.refresh_horizon();
     done =
         (*reader)->replay([this](Sequence sequence, Bytes body) { return replay(sequence, body); });
     if (!done) return done;
@@ -310,7 +322,7 @@ Result<void> Engine::replay(Sequence sequence, Bytes body) {
     versions_.unpin(*writer_slot_);
     if (!done) return done;
     last_ = sequence;
-    versions_.set_visible(sequence);
+    versions_.set_visible(std::max(sequence, versions_.visible()));
     commits_.fetch_add(1, std::memory_order_relaxed);
     log_bytes_since_checkpoint_.fetch_add(body.size(), std::memory_order_relaxed);
     return {};
@@ -327,8 +339,11 @@ Result<void> Engine::replay_group(KeyspaceState& keyspace, std::vector<LoggedOpe
         if (!found) return found.error();
         const bool in_image = *found && (*found)->sequence() >= sequence;
         const bool extent = logged.type == LogOperation::kPutExtent;
-        if (in_image) {
-            continue;
+        if (in_image) continue;
+        if (extent) {
+            Result<bool> known = is_logged_place(LoggedExtent::decode(logged.value.data()));
+            if (!known) return known.error();
+            if (!*known) continue;
         }
         operations.push_back({&keyspace, logged.key, logged.value,
                               logged.type == LogOperation::kErase, 0, operations.size()});
@@ -378,6 +393,18 @@ Result<void> Engine::replay_group(KeyspaceState& keyspace, std::vector<LoggedOpe
     return {};
 }
 
+/// Whether a logged value's place is the log's to give to a tree.
+/// @return false: an image had it, and it was superseded and dropped since, by this replay.
+///         kCorruption: it is somebody else's.
+Result<bool> Engine::is_logged_place(const LoggedExtent& logged) {
+    const storage::Extent place{logged.sector, storage::sectors_of(logged.length)};
+    const auto taken = taken_.find(place.sector);
+    if (taken != taken_.end() && taken->second == place.sectors) return true;
+    if (space_.is_pending(place)) return false;
+    return Error(ErrorCode::kCorruption, "the log names space that belongs to something else")
+        .at(data_->name(), place.sector * storage::kSectorBytes);
+}
+
 Result<void> Engine::replay_keyspace_operation(const LoggedOperation& operation,
                                                Sequence sequence) {
     const auto it = keyspaces_.find(operation.keyspace_id);
@@ -417,7 +444,7 @@ void Engine::stop_background() {
 }
 
 Engine::~Engine() {
-    if (!closed_.load(std::memory_order_acquire)) stop_background();
+    if (!gate_.closed()) stop_background();
     log_.reset();
     {
         os::MutexLock lock(commit_mutex_);

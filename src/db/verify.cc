@@ -123,7 +123,8 @@ private:
 
 Result<Database::VerifyReport> Engine::verify(
     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-    if (Result<void> open = check_open(); !open) return open.error();
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     os::MutexLock lock(checkpoint_mutex_);
     // Read from the disk, not from memory: this is about what a restart would find.
     const storage::Superblock& superblock = checkpointer_->superblock();

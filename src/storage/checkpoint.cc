@@ -36,9 +36,13 @@ Result<void> Checkpointer::flush() { return written(writer_.flush()); }
 
 Result<void> Checkpointer::run(const std::function<Job()>& begin) {
     number_ = superblock_.checkpoint + 1;
+    if (attempts_ == CheckpointClock::kAttemptsMax) {
+        return Error(
+            ErrorCode::kLimit,
+            "this checkpoint failed 16 million times; close the database and open it again");
+    }
     ++attempts_;
-    attempt_ = number_ << CheckpointClock::kAttemptBits | attempts_;
-    assert(attempts_ < (1u << CheckpointClock::kAttemptBits));
+    attempt_ = CheckpointClock::attempt_of(number_, attempts_);
     context_.clock.set(number_, attempts_);
 
     Result<void> result = attempt(begin);
@@ -47,8 +51,7 @@ Result<void> Checkpointer::run(const std::function<Job()>& begin) {
     if (!result) {
         // What was let go after the abandoned walk had passed it was said to be needed by this
         // checkpoint; the next attempt will not refer to it.
-        context_.clock.set(number_, 0);
-        context_.space.retag(number_ + 1, number_);
+        context_.space.abandoned(context_.clock, number_);
         return result;
     }
     attempts_ = 0;
@@ -76,9 +79,7 @@ Result<void> Checkpointer::publish(const Job& job) {
         meta.keyspaces.push_back(*target.meta);
         newest = std::max(newest, target.meta->root.newest);
     }
-    for (const CheckpointTree& target : job.dropped) {
-        if (Result<void> released = release_tree(target); !released) return released;
-    }
+    for (const CheckpointTree& target : job.dropped) release_tree(target);
     // The catalog lists free space and takes space itself: it gets its place first, with room for
     // the lists to grow meanwhile, and is padded to fill it.
     context_.space.persist(number_, meta);
@@ -124,20 +125,17 @@ Result<void> Checkpointer::publish(const Job& job) {
     return {};
 }
 
-Result<void> Checkpointer::release_tree(const CheckpointTree& target) {
-    if (*target.released) return {};
-    // List first, then release: a page that cannot be read must not leave half of it released.
+void Checkpointer::release_tree(const CheckpointTree& target) {
+    if (*target.released) return;
     std::vector<Extent> extents = target.meta->upper;
     const ChildWord root = load_child(target.tree->root());
     if (root.resident()) {
-        if (Result<void> done = list_resident(root.page(), extents); !done) return done;
+        list_resident(root.page(), extents);
     } else {
-        const PageRef& ref = root.descriptor()->ref;
-        if (Result<void> done = list_subtree(ref, extents); !done) return done;
+        list_subtree(root.descriptor()->ref, extents);
     }
     for (const Extent& extent : extents) release(extent);
     *target.released = true;
-    return {};
 }
 
 }  // namespace fulgur::storage

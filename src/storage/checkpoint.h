@@ -81,6 +81,8 @@ public:
         if (FULGUR_PLANTED("recycled_for_one_superblock")) return superblock_.replay;
         return std::min(superblock_.replay, other_replay_);
     }
+    /// Of the page that the walker is at; 0: none. Any thread.
+    std::uint64_t pinned_epoch() const { return slot_->epoch.load(std::memory_order_acquire); }
     std::uint64_t pages_written() const { return pages_written_.load(std::memory_order_relaxed); }
 
 private:
@@ -121,9 +123,9 @@ private:
     Result<void> write_upper(KeyspaceMeta& meta, Entries entries);
 
     // Dropped trees (checkpoint_walk.cc).
-    Result<void> list_subtree(const PageRef& ref, std::vector<Extent>& extents);
-    Result<void> list_resident(PageHeader* page, std::vector<Extent>& extents);
-    Result<void> release_tree(const CheckpointTree& target);
+    void list_subtree(const PageRef& ref, std::vector<Extent>& extents);
+    void list_resident(PageHeader* page, std::vector<Extent>& extents);
+    void release_tree(const CheckpointTree& target);
 
     void release(Extent extent);
     Result<void> flush();

@@ -152,6 +152,12 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
         }
         imaged[i] = std::move(*image);
         os::yield_point("leaf imaged");
+        if (!writer_.wants_flush()) continue;
+        // Large values are copied on their way out: not more of them than one flush takes.
+        if (Result<void> flushed = flush(); !flushed) {
+            for (std::size_t made = 0; made <= i; ++made) abandon(imaged[made]);
+            return flushed.error();
+        }
     }
     LatchGuard guard(page->latch);
     if (page->replaced.load(std::memory_order_relaxed) != 0) {
@@ -366,11 +372,13 @@ Result<void> Checkpointer::write_upper(KeyspaceMeta& meta, Entries entries) {
 
 // ---- dropped trees ------------------------------------------------------------------------------
 
-Result<void> Checkpointer::list_subtree(const PageRef& ref, std::vector<Extent>& extents) {
+/// A page that cannot be read hides what lies below it: that space stays without an owner, which
+/// verify reports. The alternative would be that no checkpoint ever succeeds again.
+void Checkpointer::list_subtree(const PageRef& ref, std::vector<Extent>& extents) {
     if (ref.level <= 1) extents.push_back({ref.sector, ref.sectors()});  // `upper` has the others.
-    if (ref.level == 0 && (ref.flags & PageRef::kHasLarge) == 0) return {};
+    if (ref.level == 0 && (ref.flags & PageRef::kHasLarge) == 0) return;
     Result<std::vector<char>> image = read_image(context_.data, ref);
-    if (!image) return image.error();
+    if (!image) return;
     if (ref.level == 0) {
         const auto* leaf = reinterpret_cast<const Leaf*>(image->data());
         for (std::size_t i = 0; i < leaf->count.load(std::memory_order_relaxed); ++i) {
@@ -378,15 +386,14 @@ Result<void> Checkpointer::list_subtree(const PageRef& ref, std::vector<Extent>&
             const LargeReference reference = leaf->record(i).large_reference();
             extents.push_back({reference.sector, sectors_of(reference.length)});
         }
-        return {};
+        return;
     }
     for (const auto& entry : decode_inner_image({image->data(), image->size()}).entries) {
-        if (Result<void> done = list_subtree(entry.ref, extents); !done) return done;
+        list_subtree(entry.ref, extents);
     }
-    return {};
 }
 
-Result<void> Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& extents) {
+void Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& extents) {
     const auto add = [&](const Descriptor* descriptor) {
         extents.push_back({descriptor->ref.sector, descriptor->ref.sectors()});
     };
@@ -404,16 +411,17 @@ Result<void> Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& 
                 extents.push_back({sector, value->sectors()});
             }
         }
-        return {};
+        return;
     }
     Inner* inner = static_cast<Inner*>(page);
     for (std::size_t i = 0; i < inner->children(); ++i) {
         const ChildWord word = load_child(inner->child(i));
-        Result<void> done = word.resident() ? list_resident(word.page(), extents)
-                                            : list_subtree(word.descriptor()->ref, extents);
-        if (!done) return done;
+        if (word.resident()) {
+            list_resident(word.page(), extents);
+        } else {
+            list_subtree(word.descriptor()->ref, extents);
+        }
     }
-    return {};
 }
 
 }  // namespace fulgur::storage

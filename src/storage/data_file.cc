@@ -1,5 +1,7 @@
 #include "storage/data_file.h"
 
+#include "base/planted.h"
+
 namespace fulgur::storage {
 
 Result<void> DataFile::read(std::uint64_t sector, std::span<char> into) {
@@ -38,9 +40,25 @@ Result<void> DataFile::write(std::uint64_t sector, Bytes from) {
 }
 
 Result<void> DataFile::sync() {
-    Result<void> synced = file_->sync();
-    if (synced.ok()) syncs_.fetch_add(1, std::memory_order_relaxed);
-    return synced;
+    os::MutexLock lock(mutex_);
+    const std::uint64_t wanted = syncs_begun_ + 1;  // One that begins after this call.
+    while (syncing_ && syncs_ended_ < wanted) synced_.wait(mutex_);
+    if (sync_error_) return *sync_error_;
+    if (syncs_ended_ >= wanted) return {};
+    syncing_ = true;
+    const std::uint64_t mine = ++syncs_begun_;
+    lock.unlock();
+    Result<void> result = file_->sync();
+    lock.lock();
+    syncing_ = false;
+    syncs_ended_ = mine;
+    if (result) {
+        syncs_.fetch_add(1, std::memory_order_relaxed);
+    } else if (!FULGUR_PLANTED("failed_data_sync_forgotten")) {
+        sync_error_ = result.error();
+    }
+    synced_.notify_all();
+    return result;
 }
 
 DataFile::Counters DataFile::counters() const {

@@ -3,20 +3,27 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <fulgur/bytes.h>
 
+#include "base/thread_annotations.h"
 #include "os/file.h"
+#include "os/mutex.h"
 #include "storage/extent.h"
 
 namespace fulgur::storage {
 
 /// The data file, addressed in sectors: superblocks, images, large values, catalog.
 ///
-/// It remembers nothing about failures: whether a handle may go on after one is the engine's to
-/// say. Thread safety: any thread; two writes to one place are the caller's bug (the allocator
-/// gives each extent to one owner).
+/// Thread safety: any thread; two writes to one place are the caller's bug (the allocator gives
+/// each extent to one owner).
+///
+/// Syncs: the kernel tells a failed write-back to one of the threads that ask, and then forgets it.
+/// So one thread at a time asks, for all who called before it began; and once a sync has failed all
+/// later ones fail, for whatever they meant to make durable may be lost. Whether a handle may go on
+/// after a failed write is the engine's to say.
 class DataFile {
 public:
     /// Since the file was opened; failed calls are not counted.
@@ -41,7 +48,9 @@ public:
     /// Writes `from` at the start of `sector`; the file grows when needed. Durable after `sync`.
     /// @return kNoSpace, kIo.
     Result<void> write(std::uint64_t sector, Bytes from);
-    Result<void> sync();
+    /// Makes durable what was written before the call.
+    /// @return kIo, and from then on always.
+    Result<void> sync() EXCLUDES(mutex_);
 
     Result<std::uint64_t> size_bytes() { return file_->size(); }
     /// Cuts the file to `sectors`, or grows it with zeros.
@@ -53,6 +62,12 @@ public:
 
 private:
     std::unique_ptr<os::File> file_;
+    os::Mutex mutex_;
+    os::ConditionVariable synced_;
+    bool syncing_ GUARDED_BY(mutex_) = false;
+    std::uint64_t syncs_begun_ GUARDED_BY(mutex_) = 0;
+    std::uint64_t syncs_ended_ GUARDED_BY(mutex_) = 0;
+    std::optional<Error> sync_error_ GUARDED_BY(mutex_);
     std::atomic<std::uint64_t> reads_{0};
     std::atomic<std::uint64_t> writes_{0};
     std::atomic<std::uint64_t> syncs_{0};

@@ -41,8 +41,7 @@ Inner* Inner::format(char* frame, std::size_t size, std::uint8_t level, std::siz
     page->prefix_size = static_cast<std::uint16_t>(common.size());
     page->low_size = static_cast<std::uint16_t>(low.size());
     page->high_size = static_cast<std::uint16_t>(high.size());
-    page->heap_bytes = static_cast<std::uint32_t>(fence_bytes(low.size(), high.size()) +
-                                                  round_up(common.size(), 8));
+    page->set_heap_bytes(fence_bytes(low.size(), high.size()) + round_up(common.size(), 8));
     page->imaged_count = 0;
     page->disk = nullptr;
     page->carried = nullptr;
@@ -61,7 +60,7 @@ Inner* Inner::format(char* frame, std::size_t size, std::uint8_t level, std::siz
 }
 
 void Inner::add_separator(std::size_t index, Bytes suffix) {
-    heap_bytes += static_cast<std::uint32_t>(separator_bytes(suffix.size()));
+    set_heap_bytes(heap_bytes + separator_bytes(suffix.size()));
     char* at = base() + size - heap_bytes;
     store_le<std::uint16_t>(at, static_cast<std::uint16_t>(suffix.size()));
     std::copy(suffix.begin(), suffix.end(), at + 2);
@@ -128,7 +127,7 @@ Inner* Inner::copy_with_split(char* frame, const Inner& source, std::size_t inde
     new (&page->child(at)) ChildSlot(right.bits());
     const std::size_t heap_size = source.heap_bytes;
     std::memcpy(frame + page->size - heap_size, source.end() - heap_size, heap_size);
-    page->heap_bytes = static_cast<std::uint32_t>(heap_size);
+    page->set_heap_bytes(heap_size);
     page->add_separator(at, separator.substr(common.size()));
     page->count.store(static_cast<std::uint16_t>(n + 1), std::memory_order_release);
     page->take_samples();

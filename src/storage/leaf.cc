@@ -22,7 +22,9 @@ Leaf* Leaf::format(char* frame, std::size_t size, std::size_t capacity, Bytes lo
     leaf->prefix_size = static_cast<std::uint16_t>(has_high ? common_prefix(low, high) : 0);
     leaf->low_size = static_cast<std::uint16_t>(low.size());
     leaf->high_size = static_cast<std::uint16_t>(high.size());
-    leaf->heap_bytes = static_cast<std::uint32_t>(fence_bytes(low.size(), high.size()));
+    leaf->set_heap_bytes(fence_bytes(low.size(), high.size()));
+    leaf->holds_large = 0;
+    leaf->superseded = 0;
     leaf->imaged_count = 0;
     leaf->disk = nullptr;
     leaf->carried = nullptr;
@@ -67,12 +69,33 @@ void encode_record(char* to, const RecordParts& parts) {
     }
 }
 
+void Leaf::note_superseded(const RecordParts& parts) {
+    const std::optional<Record> older = find(parts.suffix, parts.print, Sequence{kSequenceMax});
+    if (!older || !older->large()) return;
+    const std::uint64_t units =
+        round_up(older->large_reference().length, kSupersededUnit) / kSupersededUnit;
+    set_superseded(std::min<std::uint64_t>(superseded + units, kSupersededMax));
+}
+
+bool Leaf::wastes_a_quarter() const {
+    // In the largest frame there may be no room for another layout, and it fills up soon enough.
+    if (size >= kFrameBytesMax) return false;
+    if (superseded == kSupersededMax) return true;
+    std::uint64_t all = 0;
+    for (std::size_t i = 0; i < count.load(std::memory_order_relaxed); ++i) {
+        if (record(i).large()) all += record(i).large_reference().length;
+    }
+    const std::uint64_t waste = std::uint64_t{superseded} * kSupersededUnit;
+    return waste * 5 >= all;
+}
+
 void Leaf::append(const RecordParts& parts) {
     const std::size_t bytes = parts.size();
     assert(has_room(bytes));
     const std::size_t index = count.load(std::memory_order_relaxed);
-    heap_bytes += static_cast<std::uint32_t>(bytes);
+    set_heap_bytes(heap_bytes + bytes);
     encode_record(base() + size - heap_bytes, parts);
+    if ((parts.flags & kLarge) != 0) holds_large = 1;
     slots()[index] = static_cast<std::uint16_t>(heap_bytes / 8);
     set_print(index, parts.print);
     const std::uint64_t sequence = to_number(parts.sequence);

@@ -58,6 +58,14 @@ public:
     bool has_room(std::size_t record_bytes) const {
         return count.load(std::memory_order_relaxed) < capacity && record_bytes <= free_bytes();
     }
+    /// A record is about to take an older one's place: remembers how much of large values that
+    /// supersedes. Latch holder only, in a leaf that holds some.
+    void note_superseded(const RecordParts& parts);
+    /// Whether so many bytes of large values are superseded that the leaf should be consolidated to
+    /// let them go: a mebibyte, and a quarter of what would stay. Latch holder only. O(1) mostly.
+    bool wastes_large() const {
+        return superseded >= 1_MiB / kSupersededUnit && wastes_a_quarter();
+    }
     /// Publishes one more record. Precondition: has_room(parts.size()), latch held (or unshared).
     void append(const RecordParts& parts);
 
@@ -98,6 +106,7 @@ public:
     }
 
 private:
+    bool wastes_a_quarter() const;
     std::optional<Record> find_in_blocks(Bytes suffix, std::uint8_t print, Sequence snapshot) const;
     std::optional<Record> find_out_of_order(Bytes suffix, std::uint8_t print, Sequence snapshot,
                                             std::size_t n) const;

@@ -313,7 +313,7 @@ void LeafMerge::fill(Leaf* leaf, const Leaf& source, std::size_t begin, std::siz
         char* to;
         if (cut == 0) {
             const std::size_t size = record.size();
-            leaf->heap_bytes += static_cast<std::uint32_t>(size);
+            leaf->set_heap_bytes(leaf->heap_bytes + size);
             to = leaf->base() + leaf->size - leaf->heap_bytes;
             std::memcpy(to, record.bytes(), size);
         } else {
@@ -323,7 +323,7 @@ void LeafMerge::fill(Leaf* leaf, const Leaf& source, std::size_t begin, std::siz
                                     record.expiry(),
                                     record.flags(),
                                     0};
-            leaf->heap_bytes += static_cast<std::uint32_t>(parts.size());
+            leaf->set_heap_bytes(leaf->heap_bytes + parts.size());
             to = leaf->base() + leaf->size - leaf->heap_bytes;
             encode_record(to, parts);
         }
@@ -338,6 +338,7 @@ void LeafMerge::fill(Leaf* leaf, const Leaf& source, std::size_t begin, std::siz
 Leaf* LeafMerge::build(const Leaf& source, const LeafPlan& plan, char* frame) const {
     Leaf* leaf = Leaf::format(frame, plan.size, plan.capacity, plan.low, plan.high, plan.has_high);
     fill(leaf, source, plan.begin, plan.end);
+    leaf->holds_large = has_large_ ? 1 : 0;
     return leaf;
 }
 

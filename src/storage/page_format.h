@@ -43,6 +43,9 @@ constexpr std::uint64_t to_number(Sequence sequence) {
     return static_cast<std::uint64_t>(sequence);
 }
 
+/// Of PageHeader::superseded.
+inline constexpr std::size_t kSupersededUnit = 8_KiB;
+
 enum class PageKind : std::uint8_t { kLeaf = 1, kInner = 2 };
 
 struct Descriptor;  // tree_node.h: where a page lies on disk
@@ -63,7 +66,11 @@ struct PageHeader {
     std::uint16_t prefix_size;  ///< leading bytes that both fences, and so all keys, share
     std::uint16_t low_size;
     std::uint16_t high_size;
-    std::uint32_t heap_bytes;  ///< used from the end; only the latch holder reads or writes it
+    std::uint32_t heap_bytes : 20;  ///< used from the end; the latch holder's, like its neighbours
+    std::uint32_t holds_large : 1;  ///< in memory only: some record refers to a large value
+    std::uint32_t superseded : 11;  ///< in memory only: of large values, since the page was made,
+                                    ///< in units of kSupersededUnit; the greatest number says
+                                    ///< "or more"
     std::atomic<std::uint64_t> newest;  ///< no record that is or was in the page is newer
 
     // In memory only.
@@ -75,6 +82,10 @@ struct PageHeader {
     Descriptor* carried;         ///< images this page's successor image supersedes; likewise
     std::uint64_t emitted;  ///< lowest inner pages (and a root leaf): the checkpoint attempt that
                             ///< last wrote them; under their own latch (the root's: root latch)
+
+    void set_heap_bytes(std::size_t bytes) { heap_bytes = bytes & 0xFFFFF; }
+    void set_superseded(std::size_t units) { superseded = units & kSupersededMax; }
+    static constexpr std::size_t kSupersededMax = 0x7FF;
 
     bool has_high() const { return (flags & kHasHigh) != 0; }
     char* base() { return reinterpret_cast<char*>(this); }

@@ -233,7 +233,7 @@ Leaf* load_leaf(Bytes image, char* frame, std::size_t frame_bytes) {
     // Slots count from the end, so they stay right in a page of another size.
     std::memcpy(frame + frame_bytes - h.heap_bytes, image.data() + image.size() - h.heap_bytes,
                 h.heap_bytes);
-    leaf->heap_bytes = h.heap_bytes;
+    leaf->set_heap_bytes(h.heap_bytes);
     const char* prints = image.data() + sizeof(PageHeader);
     for (std::size_t i = 0; i < h.count; ++i) {
         leaf->set_print(i, static_cast<std::uint8_t>(prints[i]));

@@ -95,28 +95,47 @@ void SpaceManager::give_back(Extent extent) {
 }
 
 void SpaceManager::release(Extent extent, std::uint64_t tag, std::uint64_t epoch) {
-    if (extent.sectors == 0) return;
     os::MutexLock lock(mutex_);
-    if (!check_used(extent)) return;
+    release_locked(extent, tag, epoch);
+}
+
+void SpaceManager::release(Extent extent, const CheckpointClock& clock,
+                           CheckpointClock::Attempt emitted, std::uint64_t epoch) {
+    os::MutexLock lock(mutex_);
+    release_locked(extent, clock.first_without(emitted), epoch);
+}
+
+void SpaceManager::release_locked(Extent extent, std::uint64_t tag, std::uint64_t epoch) {
+    if (extent.sectors == 0 || !check_used(extent)) return;
     pending_.insert(extent);
     if (tag == kNeverPublished || tag < published_) {
         pinned_.push_back({extent, tag, epoch});
         pinned_epoch_min_ = std::min(pinned_epoch_min_, epoch);
     } else {
         waiting_[tag].push_back({extent, tag, epoch});
+        waiting_sectors_.fetch_add(extent.sectors, std::memory_order_relaxed);
     }
 }
 
-void SpaceManager::retag(std::uint64_t from, std::uint64_t to) {
+void SpaceManager::abandoned(CheckpointClock& clock, std::uint64_t number) {
     os::MutexLock lock(mutex_);
-    assert(to < from && to >= published_);  // Neither is ready: both wait for a publish.
-    auto node = waiting_.extract(from);
+    clock.set(number, 0);
+    assert(number >= published_);  // Neither tag is ready: both wait for a publish.
+    auto node = waiting_.extract(number + 1);
     if (node.empty() || FULGUR_PLANTED("space_loses_abandoned")) return;
-    std::vector<Released>& list = waiting_[to];
+    std::vector<Released>& list = waiting_[number];
     for (Released released : node.mapped()) {
-        released.tag = to;
+        released.tag = number;
         list.push_back(released);
     }
+}
+
+void SpaceManager::count_waiting() {
+    std::uint64_t sectors = 0;
+    for (const auto& [tag, list] : waiting_) {
+        for (const Released& released : list) sectors += released.extent.sectors;
+    }
+    waiting_sectors_.store(sectors, std::memory_order_relaxed);
 }
 
 void SpaceManager::note_unemitted(Extent extent) {
@@ -143,6 +162,7 @@ void SpaceManager::published(std::uint64_t c, std::uint64_t min_pinned_epoch) {
         }
         waiting_.erase(waiting_.begin());
     }
+    count_waiting();
     collect_locked(min_pinned_epoch);
 }
 
@@ -224,6 +244,7 @@ Result<void> SpaceManager::load(const Meta& meta, std::uint64_t c, std::uint64_t
         pending_.insert(extent);
         waiting_[c].push_back({extent, c, 0});
     }
+    count_waiting();
     return {};
 }
 
@@ -259,6 +280,7 @@ void SpaceManager::carve_loaded(Extent extent) {
     }
     loaded = std::move(kept);
     pending_.erase_any(extent);
+    count_waiting();
 }
 
 bool SpaceManager::take(Extent extent) {
@@ -285,6 +307,11 @@ bool SpaceManager::take(Extent extent) {
     }
     free_.erase(extent);
     return true;
+}
+
+bool SpaceManager::is_pending(Extent extent) const {
+    os::MutexLock lock(mutex_);
+    return pending_.contains(extent);
 }
 
 std::uint64_t SpaceManager::shrinkable_tail() const {

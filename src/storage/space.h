@@ -29,6 +29,7 @@
 // `persist`, `load`, `published` and the visitors, which walk the lists.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -37,6 +38,7 @@
 #include <fulgur/result.h>
 
 #include "os/mutex.h"
+#include "storage/checkpoint_clock.h"
 #include "storage/extent_set.h"
 #include "storage/free_space.h"
 #include "storage/meta.h"
@@ -90,9 +92,13 @@ public:
     /// replay sequence is not below the release. `epoch`: reclamation stamp of its unlinking.
     void release(Extent extent, std::uint64_t tag, std::uint64_t epoch);
 
-    /// What was released with the tag `from` gets the smaller tag `to`: a checkpoint was abandoned
-    /// that would have referred to it, and the next attempt at the same number will not.
-    void retag(std::uint64_t from, std::uint64_t to);
+    /// The same, with the tag `clock.first_without(emitted)` of a moment inside.
+    void release(Extent extent, const CheckpointClock& clock, CheckpointClock::Attempt emitted,
+                 std::uint64_t epoch);
+
+    /// An attempt at checkpoint `number` was abandoned: sets the clock, and what was released as
+    /// needed by it gets the tag `number`, since the next attempt will not refer to it.
+    void abandoned(CheckpointClock& clock, std::uint64_t number);
 
     void note_unemitted(Extent extent);
     void note_emitted(Extent extent);
@@ -113,6 +119,12 @@ public:
     /// had seen the next superblock published, which is the one that recovery could not use.
     /// @return false, and changes nothing, otherwise.
     bool take(Extent extent);
+    /// Whether all of it was released and waits.
+    bool is_pending(Extent extent) const;
+    /// What only waits for checkpoints to be published: two of them free it.
+    std::uint64_t waiting_sectors() const {
+        return waiting_sectors_.load(std::memory_order_relaxed);
+    }
 
     /// Sectors that are free at the end of the file, in whole blocks.
     std::uint64_t shrinkable_tail() const;
@@ -140,6 +152,8 @@ private:
         REQUIRES(mutex_);
     /// False, and counted, for what is not in use.
     bool check_used(Extent extent) REQUIRES(mutex_);
+    void release_locked(Extent extent, std::uint64_t tag, std::uint64_t epoch) REQUIRES(mutex_);
+    void count_waiting() REQUIRES(mutex_);
     void make_free(Extent extent) REQUIRES(mutex_);
     void collect_locked(std::uint64_t min_pinned_epoch) REQUIRES(mutex_);
     std::uint64_t overlap_of_loaded(Extent extent) const REQUIRES(mutex_);
@@ -154,6 +168,7 @@ private:
     ExtentSet unemitted_ GUARDED_BY(mutex_);  ///< of the used and the pending
     /// Pending for want of a publish, by tag.
     std::map<std::uint64_t, std::vector<Released>> waiting_ GUARDED_BY(mutex_);
+    std::atomic<std::uint64_t> waiting_sectors_{0};  ///< of them; written under mutex_
     /// Pending for pins alone.
     std::vector<Released> pinned_ GUARDED_BY(mutex_);
     std::uint64_t pinned_epoch_min_ GUARDED_BY(mutex_) = kNoPins;

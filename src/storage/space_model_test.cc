@@ -172,7 +172,8 @@ private:
     }
 
     void abandon(std::uint64_t c) {
-        space_->retag(c + 1, c);
+        CheckpointClock clock;
+        space_->abandoned(clock, c);
         for (Object& object : objects_) {
             if (object.tag == c + 1) object.tag = c;
         }

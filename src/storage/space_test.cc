@@ -163,7 +163,9 @@ TEST(SpaceTest, RetagsWhatAnAbandonedCheckpointHeld) {
     space.published(1, kNobody);
     space.release({kFirst, 8}, 3, 0);  // While 2 was being written.
     EXPECT_EQ(persisted(space, 2).pending, std::vector<PendingExtent>{});
-    space.retag(3, 2);
+    CheckpointClock clock;
+    space.abandoned(clock, 2);
+    EXPECT_EQ(clock.number(), 2U);
     EXPECT_EQ(persisted(space, 2).pending, (std::vector<PendingExtent>{{kFirst, 8, 2}}));
     space.published(2, kNobody);
     EXPECT_EQ(space.stats().pending_sectors, 8U);

@@ -254,6 +254,7 @@ void Tree::adopt_large_values(Leaf* leaf) {
     for (std::size_t i = 0; i < n; ++i) {
         const Record record = leaf->record(i);
         if (!record.large()) continue;
+        leaf->holds_large = 1;
         LargeReference reference = record.large_reference();
         auto* value = new LargeValue;
         value->length = reference.length;

@@ -27,6 +27,7 @@
 
 #include <fulgur/result.h>
 
+#include "storage/checkpoint_clock.h"
 #include "storage/frame_pool.h"
 #include "storage/inner.h"
 #include "storage/latch.h"
@@ -38,34 +39,6 @@ namespace fulgur::storage {
 
 class DataFile;
 class SpaceManager;
-
-/// Which checkpoint comes next or is running. One word, so that number and attempt are read
-/// together (under latches, by whoever lets disk space go).
-class CheckpointClock {
-public:
-    /// Identifies an attempt at a checkpoint: never 0, never used twice.
-    using Attempt = std::uint64_t;
-    static constexpr unsigned kAttemptBits = 16;
-
-    /// Begins (attempt > 0) or ends (0) an attempt at checkpoint `number`.
-    void set(std::uint64_t number, std::uint64_t attempt) {
-        word_.store(number << kAttemptBits | attempt, std::memory_order_release);
-    }
-    std::uint64_t number() const { return load() >> kAttemptBits; }
-    /// The running attempt.
-    Attempt attempt() const { return load(); }
-    /// The first checkpoint that will not refer to something let go just now.
-    /// @param emitted  the attempt that last wrote the place where it was.
-    std::uint64_t first_without(Attempt emitted) const {
-        const std::uint64_t word = load();
-        const bool running = (word & ((1u << kAttemptBits) - 1)) != 0;
-        return (word >> kAttemptBits) + (running && emitted == word ? 1 : 0);
-    }
-
-private:
-    std::uint64_t load() const { return word_.load(std::memory_order_acquire); }
-    std::atomic<std::uint64_t> word_{std::uint64_t{1} << kAttemptBits};
-};
 
 struct TreeCounters {
     std::atomic<std::uint64_t> pages_read{0};
@@ -143,8 +116,9 @@ public:
     /// Makes the leaves of sorted operations resident and adds what applying may take to `bytes`.
     /// The last step that may refuse. @return kIo, kCorruption, kLimit, kBusy.
     Result<void> prepare(std::span<TreeOperation> operations, std::uint64_t& bytes);
-    /// Applies prepared operations. Cannot fail.
-    void apply(std::span<TreeOperation> operations, Sequence sequence);
+    /// Applies prepared operations. Cannot fail: the log has them. (The end of the machine's memory
+    /// ends the process; the next open replays.)
+    void apply(std::span<TreeOperation> operations, Sequence sequence) noexcept;
     /// Replaces a leaf whose tail is long by a sorted one, if nobody holds its latch. Any reader.
     void tidy_leaf(const Place& place);
 

@@ -64,7 +64,9 @@ Result<void> Tree::prepare_leaf(const Leaf& leaf, std::span<const TreeOperation>
     std::size_t record_bytes = 0;
     for (const TreeOperation& operation : operations) record_bytes += record_bytes_max(operation);
     const std::size_t published = leaf.count.load(std::memory_order_relaxed);
-    if (published + operations.size() <= leaf.capacity && record_bytes <= leaf.free_bytes()) {
+    const bool room =
+        published + operations.size() <= leaf.capacity && record_bytes <= leaf.free_bytes();
+    if (room && leaf.holds_large == 0) {
         return {};
     }
     bytes += 3 * std::uint64_t{leaf.size} + 4 * record_bytes + 2 * kFrameBytesMin;
@@ -114,7 +116,7 @@ Result<void> Tree::check_versions(const Leaf& leaf, std::span<const TreeOperatio
 
 // ---- apply ------------------------------------------------------------------------------------
 
-void Tree::apply(std::span<TreeOperation> operations, Sequence sequence) {
+void Tree::apply(std::span<TreeOperation> operations, Sequence sequence) noexcept {
     // The heap's top is known only after the header has arrived: two steps ahead, one after the
     // other.
     constexpr std::size_t kHeaderAhead = 8, kHeapAhead = 4;
@@ -158,8 +160,9 @@ void Tree::apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& l
                                 operation.expiry,
                                 operation.flags,
                                 print};
-        if (leaf->has_room(parts.size())) [[likely]] {
+        if (leaf->has_room(parts.size()) && !leaf->wastes_large()) [[likely]] {
             os::yield_point("before append");
+            if (leaf->holds_large != 0) leaf->note_superseded(parts);
             leaf->append(parts);
             return;
         }
@@ -184,7 +187,9 @@ Leaf* Tree::resident_leaf_for(Bytes key) {
 
 void Tree::collect(const Leaf& leaf, Scratch& scratch) {
     Versions& versions = context_.versions;
-    if (consolidations_.fetch_add(1, std::memory_order_relaxed) % kConsolidationsPerHorizon == 0) {
+    const bool due =
+        consolidations_.fetch_add(1, std::memory_order_relaxed) % kConsolidationsPerHorizon == 0;
+    if (due || leaf.wastes_large()) {
         versions.refresh_horizon();
     }
     const std::size_t n = leaf.count.load(std::memory_order_acquire);
@@ -250,16 +255,18 @@ void Tree::carry(PageHeader* from, PageHeader* to) {
 }
 
 /// Lets go of large values that no version needs. Under the parent's latch, so that `emitted`
-/// says for sure whether the running checkpoint already refers to them.
+/// says for sure whether the running checkpoint already refers to them. A value that no image
+/// refers to may be named by log records that the running checkpoint replays.
 void Tree::release_dropped(std::span<const Record> dropped, std::uint64_t emitted) {
-    if (dropped.empty()) return;
-    const std::uint64_t tag = context_.clock.first_without(emitted);
     for (const Record& record : dropped) {
         LargeValue* value = large_value_of(record);
         std::uint64_t sector = 0;
         if (!value->sector.compare_exchange_strong(sector, LargeValue::kDropped,
                                                    std::memory_order_acq_rel)) {
-            context_.space.release({sector, value->sectors()}, tag,
+            const bool in_image = value->emitted.load(std::memory_order_relaxed) ||
+                                  FULGUR_PLANTED("logged_value_released_early");
+            context_.space.release({sector, value->sectors()}, context_.clock,
+                                   in_image ? emitted : CheckpointClock::kLoggedOnly,
                                    context_.versions.advance_epoch());
         }
         const std::size_t bytes =

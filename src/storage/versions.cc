@@ -94,7 +94,7 @@ Sequence Versions::refresh_horizon() {
         horizon = std::min(horizon, slots_[i].sequence.load(std::memory_order_acquire));
     }
     // Two threads may compute at once; the cache keeps the greater, both are right.
-    std::uint64_t cached = horizon_.load(std::memory_order_relaxed);
+    std::uint64_t cached = horizon_.load(std::memory_order_acquire);
     while (cached < horizon &&
            !horizon_.compare_exchange_weak(cached, horizon, std::memory_order_acq_rel)) {
     }
