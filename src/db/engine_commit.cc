@@ -294,6 +294,10 @@ Result<void> Engine::write_direct(LargeValue& value, Bytes bytes) {
     }
     value.written.store(true, std::memory_order_relaxed);
     value.sector.store(*sector, std::memory_order_release);
+    if (checkpoint_due()) {
+        os::MutexLock lock(state_mutex_);
+        checkpoint_wake_.notify_one();
+    }
     return {};
 }
 

@@ -32,7 +32,7 @@ Result<void> Checkpointer::walk(const CheckpointTree& target) {
     std::string key;
     for (bool more = true; more;) {
         // Pinned for one page at a time: a checkpoint must not keep retired memory from being used.
-        context_.versions.pin(*slot_);
+        context_.versions.pin_memory(*slot_);
         Result<bool> seen = visit(tree, key, more, entries);
         if (!seen) return seen.error();
         if (writer_.wants_flush()) {

@@ -41,8 +41,7 @@ Versions::Slot* Versions::take_slot() {
     return nullptr;
 }
 
-Sequence Versions::pin(Slot& slot) {
-    slot.sequence.store(visible_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+inline void Versions::pin_epoch(Slot& slot) {
     const std::uint64_t epoch = epoch_.load(std::memory_order_acquire);
     if (os::process_barrier_available()) [[likely]] {
         slot.epoch.store(epoch, std::memory_order_release);
@@ -51,7 +50,17 @@ Sequence Versions::pin(Slot& slot) {
         slot.epoch.exchange(epoch, std::memory_order_seq_cst);
     }
     os::yield_point("after pin");
+}
+
+Sequence Versions::pin(Slot& slot) {
+    slot.sequence.store(visible_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    pin_epoch(slot);
     return visible();
+}
+
+void Versions::pin_memory(Slot& slot) {
+    slot.sequence.store(kNobody, std::memory_order_relaxed);
+    pin_epoch(slot);
 }
 
 /// A read-modify-write where the barrier is missing: see the argument above.

@@ -62,6 +62,9 @@ public:
     /// Pins, or moves a pin forward; the views of the old pin end. About a nanosecond.
     /// @return the newest visible sequence, which the pin protects.
     Sequence pin(Slot& slot);
+    /// The same for one who reads pages at no moment in particular: memory that he may reach stays,
+    /// but versions go as if he were not there.
+    void pin_memory(Slot& slot);
     void unpin(Slot& slot) { slot.epoch.store(0, std::memory_order_release); }
 
     /// Registers a moment. Precondition: the caller is pinned at `sequence` or before.
@@ -106,6 +109,7 @@ private:
         void* context;
     };
 
+    void pin_epoch(Slot& slot);
     std::uint64_t slot_epoch(Slot& slot) const;
     std::size_t used_slots() const;
     static void free_all(const std::vector<Retired>& ready);
