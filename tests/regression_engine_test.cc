@@ -114,7 +114,7 @@ TEST(RegressionEngineTest, ErasedLargeValuesGoBeforeTheirPageIsFull) {
     EXPECT_TRUE(*rows.get(row_key(49)) == row_value(49, kBytes));
 }
 
-/// A commit meets a checkpoint in the middle of one inner page's large values: what the walker keeps
+/// A commit meets a checkpoint among an inner page's large values: what the walker keeps
 /// from being freed is no reason to refuse.
 TEST(RegressionEngineTest, CommitsWaitForTheWalkerRatherThanFail) {
     constexpr std::size_t kBytes = 200'000;

@@ -109,9 +109,9 @@ extern const bool has_avx512;
 
 /// The AVX-512 search for code that is compiled without AVX-512, where the intrinsic could only be
 /// called, not inlined, and the call would cost what the search saves. The compiler does not know
-/// registers zmm16 and k1 here: it keeps nothing there, nor may they be named as changed. Hence not
-/// for functions with a target attribute of their own. Register 16 is above those whose dirty upper
-/// halves slow SSE code down, so nothing need be cleared afterwards.
+/// registers zmm16 and k1 to k4 here: it keeps nothing there, nor may they be named as changed.
+/// Hence not for functions with a target attribute of their own. Register 16 is above those whose
+/// dirty upper halves slow SSE code down, so nothing need be cleared afterwards.
 inline std::uint64_t match_bytes64_avx512_inline(const char* block64, std::uint8_t value) {
     const std::uint32_t wanted = value;
     const auto& block = *reinterpret_cast<const char(*)[64]>(block64);
@@ -135,6 +135,25 @@ inline std::uint32_t below8_avx512_inline(const std::uint64_t* line, std::uint64
         "kmovd %%k1, %[mask]"
         : [mask] "=r"(mask)
         : [value] "r"(value), [block] "m"(block));
+    return mask;
+}
+
+/// Bits of 32 words, in no order: how many are below `value` is what counts.
+inline std::uint32_t below32_avx512_inline(const std::uint64_t* lines, std::uint64_t value) {
+    const auto& block = *reinterpret_cast<const std::uint64_t(*)[32]>(lines);
+    std::uint32_t mask;
+    __asm__(
+        "vpbroadcastq %[value], %%zmm16\n\t"
+        "vpcmpnleuq (%[lines]), %%zmm16, %%k1\n\t"
+        "vpcmpnleuq 64(%[lines]), %%zmm16, %%k2\n\t"
+        "vpcmpnleuq 128(%[lines]), %%zmm16, %%k3\n\t"
+        "vpcmpnleuq 192(%[lines]), %%zmm16, %%k4\n\t"
+        "kunpckbw %%k1, %%k2, %%k1\n\t"
+        "kunpckbw %%k3, %%k4, %%k3\n\t"
+        "kunpckwd %%k1, %%k3, %%k1\n\t"
+        "kmovd %%k1, %[mask]"
+        : [mask] "=r"(mask)
+        : [value] "r"(value), [lines] "r"(lines), "m"(block));
     return mask;
 }
 }  // namespace detail
@@ -163,6 +182,26 @@ inline std::uint64_t match_bytes64(const char* block64, std::uint8_t value) {
     return match_bytes64_neon(block64, value);
 #else
     return match_bytes64_portable(block64, value);
+#endif
+}
+
+/// How many of the 32 words of four cache lines are below `value`. The lines do not change.
+inline std::size_t count_below32(const std::uint64_t* lines, std::uint64_t value) {
+#if defined(FULGUR_MATCH_AT_RUN_TIME)
+    const std::uint32_t mask = detail::below32_avx512_inline(lines, value);
+    return static_cast<std::size_t>(__builtin_popcount(mask));
+#elif defined(__AVX512F__)
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < 32; i += 8) {
+        const __mmask8 mask = _mm512_cmplt_epu64_mask(
+            _mm512_loadu_si512(lines + i), _mm512_set1_epi64(static_cast<long long>(value)));
+        count += static_cast<std::size_t>(__builtin_popcount(mask));
+    }
+    return count;
+#else
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < 32; ++i) count += lines[i] < value ? 1 : 0;
+    return count;
 #endif
 }
 
@@ -196,8 +235,8 @@ inline std::size_t count_below_sorted_portable(const std::uint64_t* lines, std::
     return static_cast<std::size_t>(at - lines) + (*at < value ? 1 : 0);
 }
 
-/// The same for some whole cache lines; they do not change. With AVX-512 all lines are compared, so
-/// that no branch and no load depends on the value.
+/// The same for some groups of 32 words that fill four cache lines each; they do not change. With
+/// AVX-512 all are compared, so that no branch and no load depends on the value.
 inline std::size_t count_below_sorted(const std::uint64_t* lines, std::size_t words,
                                       std::uint64_t value) {
 #if defined(FULGUR_MATCH_AT_RUN_TIME)
@@ -209,7 +248,7 @@ inline std::size_t count_below_sorted(const std::uint64_t* lines, std::size_t wo
 #endif
     if (!all) return count_below_sorted_portable(lines, words, value);
     std::size_t count = 0;
-    for (std::size_t i = 0; i < words; i += 8) count += count_below8(lines + i, value);
+    for (std::size_t i = 0; i < words; i += 32) count += count_below32(lines + i, value);
     return count;
 }
 

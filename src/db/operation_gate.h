@@ -37,8 +37,9 @@ public:
     }
 
 private:
-    std::atomic<std::uint32_t> inside_{0};
-    std::atomic<bool> closed_{false};
+    // Lines of their own: readers look at `closed_` all the time.
+    alignas(64) std::atomic<std::uint32_t> inside_{0};
+    alignas(64) std::atomic<bool> closed_{false};
 };
 
 /// An operation's stay inside.

@@ -138,11 +138,11 @@ Result<std::optional<Bytes>> Reader::get(const Keyspace& keyspace, Bytes key) & 
     const auto& of = *static_cast<const KeyspaceState*>(keyspace.state_);
     if (state.may_read(keyspace.engine_.get(), of)) [[likely]] {
         if (const storage::Leaf* leaf = of.tree->resident_leaf(key)) [[likely]] {
-            const std::optional<Record> record = leaf->find(
-                key.substr(leaf->prefix_size), storage::print_of(hash64(key)), state.sequence);
-            if (!record || record->tombstone()) return std::optional<Bytes>();
-            if (!record->large()) [[likely]] {
-                return std::optional<Bytes>(state_->views.show(record->value()));
+            const char* const bytes = leaf->locate(key.substr(leaf->prefix_size),
+                                                   storage::print_of(hash64(key)), state.sequence);
+            if (bytes == nullptr || Record(bytes).tombstone()) return std::optional<Bytes>();
+            if (!Record(bytes).large()) [[likely]] {
+                return std::optional<Bytes>(state_->views.show(Record(bytes).value()));
             }
         }
     }

@@ -32,13 +32,13 @@ private:
     const std::string name_ = "data";
 };
 
-class DataFileTest : public ::testing::Test {
+class DataFileSyncTest : public ::testing::Test {
 protected:
     ForgetfulFile* file_ = new ForgetfulFile;  // data_'s
     DataFile data_{std::unique_ptr<os::File>(file_)};
 };
 
-TEST_F(DataFileTest, FailedSyncIsNeverForgotten) {
+TEST_F(DataFileSyncTest, FailedSyncIsNeverForgotten) {
     ASSERT_TRUE(data_.sync().ok());
     file_->fails = true;
     EXPECT_EQ(data_.sync().error().code(), ErrorCode::kIo);
@@ -46,7 +46,7 @@ TEST_F(DataFileTest, FailedSyncIsNeverForgotten) {
     EXPECT_EQ(file_->syncs, 2);
 }
 
-TEST_F(DataFileTest, OneSyncServesAllWhoCameBeforeItBegan) {
+TEST_F(DataFileSyncTest, OneSyncServesAllWhoCameBeforeItBegan) {
     file_->blocked = true;
     std::thread first([&] { EXPECT_TRUE(data_.sync().ok()); });
     while (file_->syncs != 1) std::this_thread::yield();
@@ -70,7 +70,7 @@ TEST_F(DataFileTest, OneSyncServesAllWhoCameBeforeItBegan) {
     EXPECT_LE(file_->syncs, 1 + kThreads);
 }
 
-TEST_F(DataFileTest, FailureReachesAllWhoWaited) {
+TEST_F(DataFileSyncTest, FailureReachesAllWhoWaited) {
     file_->blocked = true;
     file_->fails = true;
     std::atomic<int> failed = 0;

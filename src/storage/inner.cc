@@ -83,7 +83,7 @@ Inner* Inner::build(char* frame, std::size_t size, std::uint8_t level,
     const std::size_t needed = bytes_needed(entries, low, high);
     const std::size_t n = entries.size();
     const std::size_t per_child = (needed - sizeof(PageHeader)) / n + 1;
-    const std::size_t spare = size - needed - std::min<std::size_t>(size - needed, 64);
+    const std::size_t spare = size - needed - std::min(size - needed, kSampleGroupBytes);
     const std::size_t capacity =
         std::min<std::size_t>(round_down(n + spare / per_child, kLineEntries), 65528);
     const Bytes common = common_of(entries);

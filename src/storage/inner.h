@@ -2,7 +2,7 @@
 // swap), which is rare; so search needs no latch and no version check.
 //
 // Layout behind the header (count = children, capacity = room in the arrays, a multiple of 8):
-//   samples   heads 8, 16, 24 ..., in whole lines
+//   samples   heads 8, 16, 24 ..., in groups of four lines (count_below_sorted)
 //   heads     capacity x u64: first eight bytes of each separator behind the common prefix
 //   children  capacity x atomic u64
 //   slots     capacity x u32: distance of the separator from the page's end (few separators of
@@ -85,7 +85,10 @@ private:
     std::size_t search_ties(Bytes suffix, std::uint64_t head, std::size_t index) const;
     static constexpr std::size_t kLineEntries = 8;
 
-    static std::size_t sample_bytes(std::size_t capacity) { return round_up(capacity, 64); }
+    static constexpr std::size_t kSampleGroupBytes = 256;
+    static std::size_t sample_bytes(std::size_t capacity) {
+        return round_up(capacity, kSampleGroupBytes);
+    }
     static std::size_t array_bytes(std::size_t capacity) {
         return sample_bytes(capacity) +
                capacity * (sizeof(std::uint64_t) + sizeof(ChildSlot) + sizeof(std::uint32_t));

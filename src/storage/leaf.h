@@ -71,7 +71,12 @@ public:
 
     /// The newest version of a key that is not above `snapshot`, a tombstone included.
     /// @param suffix  the key without the page's prefix.
-    std::optional<Record> find(Bytes suffix, std::uint8_t print, Sequence snapshot) const;
+    std::optional<Record> find(Bytes suffix, std::uint8_t print, Sequence snapshot) const {
+        const char* const bytes = locate(suffix, print, snapshot);
+        return bytes == nullptr ? std::nullopt : std::optional<Record>(bytes);
+    }
+    /// The same: its bytes, or null.
+    const char* locate(Bytes suffix, std::uint8_t print, Sequence snapshot) const;
 
     /// The records that `find` has to look at, when the page has at most one line of prints and its
     /// records arrived in order: the common case, to which the hot paths are cut.
@@ -133,19 +138,20 @@ inline std::optional<Leaf::Candidates> Leaf::candidates(std::uint8_t print) cons
     return found;
 }
 
-inline std::optional<Record> Leaf::find(Bytes suffix, std::uint8_t print, Sequence snapshot) const {
+inline const char* Leaf::locate(Bytes suffix, std::uint8_t print, Sequence snapshot) const {
     std::optional<Candidates> left = candidates(print);
     if (!left) [[unlikely]] {
-        return find_in_blocks(suffix, print, snapshot);
+        const std::optional<Record> found = find_in_blocks(suffix, print, snapshot);
+        return found ? found->bytes() : nullptr;
     }
     while (!left->empty()) {
         const Record candidate = record(left->take());
         candidate.prefetch_rest();
         if (is_match(candidate, suffix, snapshot)) [[likely]] {
-            return candidate;
+            return candidate.bytes();
         }
     }
-    return std::nullopt;
+    return nullptr;
 }
 
 /// Records that a leaf in a frame of `frame_bytes` should have slots for when it holds `count`
