@@ -194,7 +194,7 @@ private:
 /// The lines of a leaf that one search needs: header, prints and slots come together, instead of
 /// each when the one before has told where. The last line is not for its bytes: most records are in
 /// its 4 KiB, and where huge pages are not huge for the host their address is translated meanwhile.
-inline void prefetch_leaf(const ChildWord& word) {
+__attribute__((always_inline)) inline void prefetch_leaf(const ChildWord& word) {
     const char* at = reinterpret_cast<const char*>(word.bits());
     for (std::size_t line = 0; line < 4; ++line) __builtin_prefetch(at + line * 64);
     __builtin_prefetch(at + kFrameBytesMin - 64);
