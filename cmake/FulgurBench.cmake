@@ -1,18 +1,39 @@
-# Benchmarks. The peers are optional: nobody needs RocksDB to build Fulgur.
+# The benchmark tool's library. Peers are optional: nobody needs RocksDB to build Fulgur.
 
-find_path(LMDB_INCLUDE lmdb.h)
-find_library(LMDB_LIBRARY lmdb)
-find_path(ROCKSDB_INCLUDE rocksdb/db.h)
-find_library(ROCKSDB_LIBRARY rocksdb)
-find_package(fmt QUIET)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
 
-file(GLOB benches CONFIGURE_DEPENDS bench/*_bench.cc)
-file(GLOB peers CONFIGURE_DEPENDS bench/peers/*.cc)
-if(benches AND LMDB_INCLUDE AND LMDB_LIBRARY AND ROCKSDB_INCLUDE AND ROCKSDB_LIBRARY AND fmt_FOUND)
-    foreach(source IN LISTS benches)
+file(GLOB bench_sources CONFIGURE_DEPENDS bench/*.cc)
+list(FILTER bench_sources EXCLUDE REGEX "(_test|_bench)\\.cc$")
+add_library(fulgur_bench STATIC ${bench_sources} ${CMAKE_BINARY_DIR}/generated/empty.cc)
+target_include_directories(fulgur_bench PUBLIC ${PROJECT_SOURCE_DIR})
+target_link_libraries(fulgur_bench PUBLIC fulgur_internal fmt::fmt nlohmann_json::nlohmann_json
+    ${CMAKE_DL_LIBS})
+
+# A peer NAME is there when its header and its library are.
+function(fulgur_peer name header library)
+    string(TOUPPER ${name} upper)
+    find_path(${upper}_INCLUDE ${header})
+    find_library(${upper}_LIBRARY ${library})
+    set(source ${PROJECT_SOURCE_DIR}/bench/peers/${name}_peer.cc)
+    if(FULGUR_PEERS AND ${upper}_INCLUDE AND ${upper}_LIBRARY AND EXISTS ${source})
+        target_sources(fulgur_bench PRIVATE ${source})
+        target_include_directories(fulgur_bench SYSTEM PRIVATE ${${upper}_INCLUDE})
+        target_link_libraries(fulgur_bench PUBLIC ${${upper}_LIBRARY})
+        target_compile_definitions(fulgur_bench PRIVATE FULGUR_PEER_${upper})
+    endif()
+endfunction()
+fulgur_peer(lmdb lmdb.h lmdb)
+fulgur_peer(rocksdb rocksdb/db.h rocksdb)
+fulgur_peer(leveldb leveldb/db.h leveldb)
+fulgur_peer(wiredtiger wiredtiger.h wiredtiger)
+fulgur_peer(sqlite sqlite3.h sqlite3)
+
+file(GLOB programs CONFIGURE_DEPENDS bench/*_bench.cc)
+if(FULGUR_PEERS AND LMDB_INCLUDE AND LMDB_LIBRARY AND ROCKSDB_INCLUDE AND ROCKSDB_LIBRARY)
+    foreach(source IN LISTS programs)
         get_filename_component(name ${source} NAME_WE)
-        add_executable(${name} ${source} ${peers})
-        target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+        add_executable(${name} ${source})
         target_include_directories(${name} SYSTEM PRIVATE ${LMDB_INCLUDE} ${ROCKSDB_INCLUDE})
         target_link_libraries(${name} PRIVATE fulgur_internal fmt::fmt ${LMDB_LIBRARY}
             ${ROCKSDB_LIBRARY})

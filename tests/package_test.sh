@@ -24,7 +24,7 @@ check_layout() {
     mkdir -p "$work/moved"
     # The same build folder for each layout: the library is compiled once.
     quiet cmake -S "$root" -B "$built" -G Ninja -DCMAKE_INSTALL_PREFIX="$prefix" \
-        -DCMAKE_INSTALL_LIBDIR="$libdir" -DFULGUR_TESTS=OFF -DFULGUR_CLI=OFF -DFULGUR_BENCH=OFF
+        -DCMAKE_INSTALL_LIBDIR="$libdir" -DFULGUR_TESTS=OFF -DFULGUR_CLI=OFF -DFULGUR_PEERS=OFF
     quiet ninja -C "$built"
     quiet cmake --install "$built"
     mv "$prefix" "$moved"

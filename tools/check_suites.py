@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "check"
-ROOMS = ("base", "os", "storage", "db", "cli")
+ROOMS = ("base", "os", "storage", "db", "bench", "cli")
 CONCURRENT_ROOMS = ("os", "storage", "db")
 HANG_FACTOR = 4
 TAIL_LINES = 40
@@ -189,7 +189,8 @@ def sources(pattern):
 
 
 def room_tests(rooms):
-    return [f"{room}_test" for room in rooms if list(ROOT.glob(f"src/{room}/*_test.cc"))]
+    return [f"{room}_test" for room in rooms
+            if list(ROOT.glob(f"{'' if room == 'bench' else 'src/'}{room}/*_test.cc"))]
 
 
 def seeds(long):
