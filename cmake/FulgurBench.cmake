@@ -9,6 +9,7 @@ add_library(fulgur_bench STATIC ${bench_sources} ${CMAKE_BINARY_DIR}/generated/e
 target_include_directories(fulgur_bench PUBLIC ${PROJECT_SOURCE_DIR})
 target_link_libraries(fulgur_bench PUBLIC fulgur_internal fmt::fmt nlohmann_json::nlohmann_json
     ${CMAKE_DL_LIBS})
+target_compile_definitions(fulgur_bench PRIVATE FULGUR_VERSION="${PROJECT_VERSION}")
 
 # A peer NAME is there when its header and its library are.
 function(fulgur_peer name header library)
