@@ -127,6 +127,27 @@ TEST_F(LogGroupCommitTest, SyncOfWhatIsDurableCostsNothing) {
     EXPECT_EQ(files_.syncs(), syncs);
 }
 
+TEST_F(LogGroupCommitTest, SyncsASegmentOnlyForWhatWasWrittenIntoIt) {
+    options_ = small_options();
+    Result<RecoveredLog> recovered = recover_log(files_);
+    log_ = open_log(files_, clock_, recovered->start, options_).value();
+    std::uint64_t across = 0;
+    for (int i = 0; i < 100; ++i) {
+        log_->tick();  // Prepares what is needed.
+        const std::uint64_t segments = log_->stats().live_segments;
+        const std::uint64_t writes = files_.writes();
+        const std::uint64_t syncs = files_.syncs();
+        ASSERT_TRUE(log_->wait(append(3000), Durability::kSync).ok());
+        // One that begins in a segment and ends in the next is in two files.
+        const std::uint64_t most = log_->stats().live_segments == segments ? 1 : 2;
+        across += most - 1;
+        EXPECT_GE(files_.syncs(), syncs + 1);
+        EXPECT_LE(files_.syncs(), syncs + most);
+        EXPECT_EQ(files_.writes() - writes, files_.syncs() - syncs);
+    }
+    EXPECT_GT(across, 4U);
+}
+
 TEST_F(LogGroupCommitTest, OneSyncCoversAllThatCameDuringAnother) {
     open();
     constexpr int kThreads = 8;
