@@ -58,6 +58,8 @@ struct Run {
     Environment environment;
     bool quick = false;        ///< never quoted
     bool interrupted = false;  ///< ended before all was measured
+    /// Of the reader, for people: what was missing or cut off.
+    std::vector<std::string> warnings;
     std::vector<Result> results;
 };
 

@@ -2,12 +2,13 @@
 
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
+find_package(ZLIB REQUIRED)
 
 file(GLOB bench_sources CONFIGURE_DEPENDS bench/*.cc)
 list(FILTER bench_sources EXCLUDE REGEX "(_test|_bench)\\.cc$")
 add_library(fulgur_bench STATIC ${bench_sources} ${CMAKE_BINARY_DIR}/generated/empty.cc)
 target_include_directories(fulgur_bench PUBLIC ${PROJECT_SOURCE_DIR})
-target_link_libraries(fulgur_bench PUBLIC fulgur_internal fmt::fmt nlohmann_json::nlohmann_json
+target_link_libraries(fulgur_bench PUBLIC fulgur_internal fmt::fmt nlohmann_json::nlohmann_json ZLIB::ZLIB
     ${CMAKE_DL_LIBS})
 target_compile_definitions(fulgur_bench PRIVATE FULGUR_VERSION="${PROJECT_VERSION}")
 # Figures name the commit they were made of, and whether the tree had changes. As of each build.

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "cli/base64.h"
+#include "base/base64.h"
 #include "cli/text.h"
 
 namespace fulgur::cli {

@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "base/base64.h"
 #include "base/planted.h"
-#include "cli/base64.h"
 #include "cli/text.h"
 
 namespace fulgur::cli {

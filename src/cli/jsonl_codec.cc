@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/planted.h"
-#include "cli/base64.h"
 #include "cli/text.h"
 
 namespace fulgur::cli {

@@ -8,7 +8,7 @@
 
 #include <fulgur/bytes.h>
 
-namespace fulgur::cli {
+namespace fulgur {
 
 /// Appends the text for `bytes` to `into`.
 void append_base64(Bytes bytes, std::string& into);
@@ -21,4 +21,4 @@ struct Base64Outcome {
 /// Replaces `into` by the bytes that `text` stands for; untouched bytes are unspecified on a fault.
 Base64Outcome decode_base64(Bytes text, std::string& into);
 
-}  // namespace fulgur::cli
+}  // namespace fulgur

@@ -1,9 +1,9 @@
-#include "cli/base64.h"
+#include "base/base64.h"
 
 #include <array>
 #include <cstdint>
 
-namespace fulgur::cli {
+namespace fulgur {
 
 namespace {
 
@@ -77,4 +77,4 @@ Base64Outcome decode_base64(Bytes text, std::string& into) {
     return {};
 }
 
-}  // namespace fulgur::cli
+}  // namespace fulgur
