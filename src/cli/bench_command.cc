@@ -5,14 +5,17 @@
 
 #include <fmt/format.h>
 
+#include "bench/bench_error.h"
 #include "bench/environment.h"
 #include "bench/report_table.h"
+#include "bench/report_text.h"
 #include "bench/result_file.h"
 #include "bench/runner.h"
 #include "cli/arguments.h"
 #include "cli/bench_codes.h"
 #include "cli/command.h"
 #include "cli/text.h"
+#include "os/machine.h"
 
 namespace fulgur::cli {
 
@@ -181,23 +184,17 @@ std::optional<ExitCode> parse_value_bytes(Context& context, const std::string& t
                         "say a number of at least 24, or a range: 100-10000");
 }
 
-/// Runs the plan once for each number of threads. @return the results.
-ExitCode measure(Context& context, const RunArguments& arguments, bench::Plan plan,
-                 bench::Run& run) {
+/// Runs the plan once for each number of threads, and adds to the results.
+void measure(Context& context, const RunArguments& arguments, bench::Plan plan, bench::Run& run) {
     std::optional<bench::ResultWriter> writer;
-    if (!arguments.out.empty()) {
-        Result<bench::ResultWriter> opened = bench::ResultWriter::open(arguments.out, run);
-        if (!opened) return context.fail(opened.error());
-        writer.emplace(*std::move(opened));
-    }
+    if (!arguments.out.empty()) writer.emplace(arguments.out, run.environment, run.quick);
     Progress progress("bench", arguments.progress, context.error, context.clock);
-    std::optional<Error> write_error;
     for (const std::uint32_t threads : arguments.threads) {
         plan.parameters.threads = threads;
         bench::Runner runner(
             plan, context.clock,
             [&](const bench::Runner::Progress& at) {
-                progress.update_now({.share = at.done, .doing = at.doing});
+                progress.update_now({.rows = static_cast<std::uint64_t>(at.done * 1000)});
             },
             [&](const bench::Result& result) {
                 run.results.push_back(result);
@@ -205,18 +202,41 @@ ExitCode measure(Context& context, const RunArguments& arguments, bench::Plan pl
                     progress.clear();
                     context.note(result.workload + " " + result.side + ": " + result.note);
                 }
-                if (!writer || write_error) return;
-                if (Result<void> done = writer->add(result); !done) write_error = done.error();
+                if (writer) writer->add(result);
             });
         runner.run();
     }
     progress.clear();
     bench::complete(run.environment);
-    if (writer && !write_error) {
-        if (Result<void> done = writer->finish(run); !done) write_error = done.error();
+    if (writer) writer->end(run.environment);
+}
+
+/// The databases' own directory, gone at the end whatever happens.
+class Scratch {
+public:
+    explicit Scratch(std::string path) : path_(std::move(path)) {}
+    ~Scratch() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
     }
-    if (write_error) return context.fail(*write_error);
-    return ExitCode::kOk;
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+
+private:
+    std::string path_;
+};
+
+void show(Context& context, const bench::Run& run, const std::string& format) {
+    if (context.json) {
+        context.print_json(bench::to_json(run.environment));
+        for (const bench::Result& result : run.results) context.print_json(bench::to_json(result));
+    } else if (format == "csv") {
+        context.out.write(bench::to_csv(run));
+    } else if (format == "markdown") {
+        context.out.write(bench::to_markdown(run, bench::subject_of(run)));
+    } else {
+        context.out.write(bench::to_text(run));
+    }
 }
 
 ExitCode run(Context& context, const RunArguments& arguments) {
@@ -263,16 +283,13 @@ ExitCode run(Context& context, const RunArguments& arguments) {
         return context.fail(ExitCode::kUsage, plan.directory + ": " + error.message(),
                             "name a directory that can be written with --dir");
     }
-    const ExitCode code = measure(context, arguments, plan, result);
-    std::filesystem::remove_all(plan.directory, error);
-    if (code != ExitCode::kOk) return code;
-    if (context.json) {
-        for (const bench::Result& one : result.results) {
-            context.out.write(bench::to_json_line(one) + "\n");
-        }
-    } else {
-        context.out.write(bench::report(result, arguments.format));
+    const Scratch scratch(plan.directory);
+    try {
+        measure(context, arguments, plan, result);
+    } catch (const bench::BenchError& failure) {
+        return context.fail(kBenchError, failure.what(), "what was measured before is in the file");
     }
+    show(context, result, arguments.format);
     const bool failed = std::ranges::any_of(
         result.results, [](const bench::Result& one) { return !one.note.empty(); });
     return failed ? kBenchError : ExitCode::kOk;
@@ -344,7 +361,6 @@ Command add_bench(CLI::App& root) {
     const auto arguments = std::make_shared<RunArguments>();
     define_run(*running, *arguments);
     for (CLI::App* const sub : {listing, examining, running}) sub->fallthrough();
-    const std::vector<Command> more = add_bench_judges(*app);
     app->footer(
         "Exit codes: 0 done; 1 a regression; 2 an error; 3 inconclusive; 4 a target was missed; "
         "5 this\nmachine or build is not fit for it.");
@@ -352,9 +368,6 @@ Command add_bench(CLI::App& root) {
                 if (listing->parsed()) return list(context);
                 if (examining->parsed()) return doctor(context, *directory);
                 if (running->parsed()) return run(context, *arguments);
-                for (const Command& command : more) {
-                    if (command.app->parsed()) return command.run(context);
-                }
                 return context.fail(ExitCode::kUsage, "a command is missing",
                                     "`fulgur help bench` lists them");
             }};
