@@ -10,6 +10,16 @@ add_library(fulgur_bench STATIC ${bench_sources} ${CMAKE_BINARY_DIR}/generated/e
 target_include_directories(fulgur_bench PUBLIC ${PROJECT_SOURCE_DIR})
 target_link_libraries(fulgur_bench PUBLIC fulgur_internal fmt::fmt nlohmann_json::nlohmann_json ZLIB::ZLIB
     ${CMAKE_DL_LIBS})
+target_compile_definitions(fulgur_bench PRIVATE FULGUR_VERSION="${PROJECT_VERSION}")
+# Figures name the commit they were made of, and whether the tree had changes. As of each build.
+add_custom_target(fulgur_commit
+    COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR} -DVERSION=${CMAKE_CXX_COMPILER_VERSION}
+        -DCOMPILER=${CMAKE_CXX_COMPILER_ID} -DOUT=${CMAKE_BINARY_DIR}/generated/bench_commit.h
+        -P ${PROJECT_SOURCE_DIR}/cmake/FulgurCommit.cmake
+    BYPRODUCTS ${CMAKE_BINARY_DIR}/generated/bench_commit.h
+    COMMENT "Asking git for the commit")
+add_dependencies(fulgur_bench fulgur_commit)
+target_include_directories(fulgur_bench PRIVATE ${CMAKE_BINARY_DIR}/generated)
 
 # A peer NAME is there when its header and its library are.
 function(fulgur_peer name header library)

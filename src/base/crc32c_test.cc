@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/coding.h"
 #include "os/random.h"
 
 namespace fulgur {
@@ -49,6 +50,19 @@ TEST(Crc32cTest, SeedContinues) {
     for (std::size_t cut : {0U, 1U, 7U, 8U, 100U, 768U, 4999U, 5000U}) {
         const Bytes all = bytes;
         EXPECT_EQ(crc32c(all.substr(cut), crc32c(all.substr(0, cut))), whole);
+    }
+}
+
+TEST(Crc32cTest, WordsAreTheirBytes) {
+    os::Random random(5);
+    for (int i = 0; i < 200; ++i) {
+        const auto first = static_cast<std::uint32_t>(random.next());
+        const std::uint64_t words[] = {random.next(), random.next(), random.next()};
+        char bytes[28];
+        store_le(bytes, first);
+        for (std::size_t k = 0; k < 3; ++k) store_le(bytes + 4 + 8 * k, words[k]);
+        const auto seed = static_cast<std::uint32_t>(random.next());
+        ASSERT_EQ(crc32c_words(first, words, seed), crc32c(Bytes(bytes, sizeof bytes), seed));
     }
 }
 

@@ -37,6 +37,7 @@ Result<void> Log::wait(LogTicket ticket, Durability durability) {
             return r;
         }
         case Durability::kOs:
+            if (FULGUR_PLANTED("log_os_returns_unwritten")) break;
             return wait_written(ticket.end);
         case Durability::kBuffered:
             break;
@@ -106,6 +107,7 @@ void Log::lead_write() {
     assert(!writing_ && !stopped());
     writing_ = true;
     const Flush flush = plan(false);
+    if (FULGUR_PLANTED("log_buffer_reused_early")) released_.store(flush.next_stream);
     mutex_.unlock();
     const Result<void> r = write(flush);
     mutex_.lock();
@@ -146,9 +148,11 @@ void Log::lead_sync() {
             }
             mutex_.lock();
         }
-        if (r) {
+        if (r || FULGUR_PLANTED("log_acknowledges_failed_sync")) {
             raise_durable_sequence(flush.published);
-            durable_.store(raw(flush.cut), std::memory_order_release);
+            durable_.store(
+                FULGUR_PLANTED("log_sync_covers_later_writes") ? written_.load() : raw(flush.cut),
+                std::memory_order_release);
         } else {
             poison_held(r.error());
         }
@@ -169,7 +173,7 @@ Log::Flush Log::plan(bool seal) {
         // A tail where the next flush begins has nothing behind the last one but a seal.
         flush.cut = tail == raw(next_begin_) ? before : LogPosition{tail};
         flush.next_begin = LogPosition{round_down(tail, std::uint64_t{kLogBlockBytes})};
-        if (!seal || raw(flush.next_begin) == tail) break;
+        if (!seal || raw(flush.next_begin) == tail || FULGUR_PLANTED("log_does_not_seal")) break;
         flush.next_begin = LogPosition{round_up(tail, std::uint64_t{kLogBlockBytes})};
         if (tail_.compare_exchange_strong(tail, raw(flush.next_begin), std::memory_order_acq_rel,
                                           std::memory_order_relaxed)) {
@@ -297,6 +301,7 @@ std::uint32_t Log::tick_buffer() {
     if (old && !writing_ && written_.load(std::memory_order_relaxed) < raw(end)) lead_write();
 
     if (written_.load(std::memory_order_relaxed) < raw(end)) return kTickMs;
+    os::yield_point("log idle");
     // Either the appender sees the flag behind its tail, or we see its tail behind the flag.
     ticker_idle_.store(true, std::memory_order_seq_cst);
     if (tail_.load(std::memory_order_seq_cst) == tail) return kTickIdleMs;

@@ -117,7 +117,9 @@ FragmentHeader Log::header_at(LogPosition position, FragmentType type, Sequence 
     header.type = type;
     header.position = position;
     header.sequence = sequence;
-    header.synced = LogPosition{durable_.load(std::memory_order_acquire)};
+    header.synced = FULGUR_PLANTED("log_claims_unsynced")
+                        ? position
+                        : LogPosition{durable_.load(std::memory_order_acquire)};
     return header;
 }
 
@@ -265,7 +267,8 @@ void Log::publish_record(Sequence sequence) {
     records_.store(records_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     record_end_.store(raw(fragment_end_), std::memory_order_release);
     published_.store(raw(sequence), std::memory_order_release);
-    if (ticker_idle_.load(std::memory_order_seq_cst)) [[unlikely]]
+    if (ticker_idle_.load(std::memory_order_seq_cst) && !FULGUR_PLANTED("log_leaves_ticker_asleep"))
+        [[unlikely]]
         wake_ticker();
 }
 
@@ -398,7 +401,8 @@ Result<void> Log::recycle(Sequence up_to) {
         while (live_.size() > 1 &&
                (raw(live_[1].first_sequence) <= raw(up_to) + 1 ||
                 FULGUR_PLANTED("log_recycles_early")) &&
-               durable >= log_position(live_[1].number, kFirstRecordOffset)) {
+               (durable >= log_position(live_[1].number, kFirstRecordOffset) ||
+                FULGUR_PLANTED("log_recycles_before_link"))) {
             slots.push_back(live_.front().slot);
             live_.pop_front();
         }

@@ -116,7 +116,8 @@ public:
 
     /// Before a sequence is taken: makes sure that a record of this size can be appended and
     /// written. May wait for room in the buffer.
-    /// @return kNoSpace: the disk is full, nothing has happened; kLimit: above kLogRecordBytesMax.
+    /// @return kNoSpace: the disk is full, and kIo: no segment could be made; nothing has happened
+    /// then, and another try may succeed. kLimit: above kLogRecordBytesMax.
     Result<void> reserve(std::size_t body_bytes);
 
     /// Appends the next record. `reserve` with its size came before.

@@ -1,0 +1,117 @@
+// LevelDB: a large write buffer and a block cache for the data, bloom filters, no compression.
+#include <leveldb/cache.h>
+#include <leveldb/db.h>
+#include <leveldb/filter_policy.h>
+#include <leveldb/write_batch.h>
+
+#include <array>
+
+#include <fmt/format.h>
+
+#include "bench/peers/peers.h"
+
+namespace fulgur::bench::peers {
+
+namespace {
+
+void check(const leveldb::Status& status) {
+    if (!status.ok()) throw Failure("leveldb: " + status.ToString());
+}
+
+leveldb::Slice to_slice(Bytes bytes) { return {bytes.data(), bytes.size()}; }
+Bytes to_bytes(const leveldb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+class LevelSession final : public Session {
+public:
+    LevelSession(leveldb::DB& db, bool sync) : db_(db) { options_.sync = sync; }
+    void renew() override {}
+    std::optional<Bytes> get(Bytes key) override { return get_into(key, values_[0]); }
+    void get_many(std::span<const Bytes> keys, std::span<std::optional<Bytes>> views) override {
+        for (std::size_t i = 0; i < keys.size(); ++i) views[i] = get_into(keys[i], values_[i]);
+    }
+    void write(std::span<const Write> writes) override {
+        batch_.Clear();
+        for (const Write& write : writes) {
+            if (write.erase) {
+                batch_.Delete(to_slice(write.key));
+            } else {
+                batch_.Put(to_slice(write.key), to_slice(write.value));
+            }
+        }
+        check(db_.Write(options_, &batch_));
+    }
+    std::size_t scan(Bytes from, std::size_t rows, RowVisitor& visitor) override {
+        const std::unique_ptr<leveldb::Iterator> it(db_.NewIterator({}));
+        if (from.empty()) {
+            it->SeekToFirst();
+        } else {
+            it->Seek(to_slice(from));
+        }
+        std::size_t n = 0;
+        for (; n < rows && it->Valid(); it->Next(), ++n) {
+            visitor.row(to_bytes(it->key()), to_bytes(it->value()));
+        }
+        check(it->status());
+        return n;
+    }
+
+private:
+    std::optional<Bytes> get_into(Bytes key, std::string& value) {
+        const leveldb::Status status = db_.Get({}, to_slice(key), &value);
+        if (status.IsNotFound()) return std::nullopt;
+        check(status);
+        return Bytes(value);
+    }
+
+    leveldb::DB& db_;
+    leveldb::WriteOptions options_;
+    leveldb::WriteBatch batch_;
+    std::array<std::string, kGroupMax> values_;
+};
+
+class Level final : public Store {
+public:
+    explicit Level(const StoreOptions& options)
+        : options_(options),
+          cache_(leveldb::NewLRUCache(options.memory_bytes)),
+          filter_(leveldb::NewBloomFilterPolicy(10)) {
+        leveldb::Options level;
+        level.create_if_missing = true;
+        level.write_buffer_size = kWriteBufferBytes;
+        level.block_cache = cache_.get();
+        level.filter_policy = filter_.get();
+        level.compression = leveldb::kNoCompression;
+        leveldb::DB* db = nullptr;
+        check(leveldb::DB::Open(level, options.directory, &db));
+        db_.reset(db);
+    }
+    std::unique_ptr<Session> session() override {
+        return std::make_unique<LevelSession>(*db_, options_.durability == Durability::kSync);
+    }
+    void settle() override { db_->CompactRange(nullptr, nullptr); }
+    std::string settings() const override {
+        return fmt::format(
+            "write buffer {} MiB, cache {} MiB, bloom 10 bits, no compression, compacted before "
+            "reads{}",
+            kWriteBufferBytes >> 20, options_.memory_bytes >> 20,
+            options_.durability == Durability::kSync ? ", synced commits" : "");
+    }
+    std::string version() const override {
+        return fmt::format("{}.{}", leveldb::kMajorVersion, leveldb::kMinorVersion);
+    }
+
+private:
+    static constexpr std::size_t kWriteBufferBytes = 128 << 20;
+    StoreOptions options_;
+    std::unique_ptr<leveldb::Cache> cache_;
+    std::unique_ptr<const leveldb::FilterPolicy> filter_;
+    std::unique_ptr<leveldb::DB> db_;
+};
+
+}  // namespace
+
+std::unique_ptr<Store> open_leveldb(const StoreOptions& options) {
+    return std::make_unique<Level>(options);
+}
+
+}  // namespace fulgur::bench::peers
