@@ -172,7 +172,8 @@ HistogramOutcome decode_histogram(Bytes bytes) {
         return {{}, "its counts have not the length that it states"};
     }
     const auto ratio = load_be<std::uint64_t>(*plain, 32);
-    if (load_be<std::uint32_t>(*plain, 8) != 0 || load_be<std::uint32_t>(*plain, 12) != kDigits ||
+    // hdr-histogram-js writes 1 for the offset, and means none; real ones are multiples of 1024.
+    if (load_be<std::uint32_t>(*plain, 8) > 1 || load_be<std::uint32_t>(*plain, 12) != kDigits ||
         load_be<std::uint64_t>(*plain, 16) != 1 ||
         // A double; hdr-histogram-js writes it as a whole number.
         (ratio != std::bit_cast<std::uint64_t>(1.0) && ratio != 1)) {
