@@ -426,7 +426,7 @@ Result<void> Engine::replay_keyspace_operation(const LoggedOperation& operation,
 
 void Engine::start_background() {
     // Touching ahead only saves time; without the thread everything works.
-    static_cast<void>(arena_.start_toucher().ok());
+    static_cast<void>(arena_.start_toucher(options_.user.memory_budget).ok());
     log_thread_ = os::Thread("fulgur-log", [this] { run_log_ticks(); });
     checkpoint_thread_ = os::Thread("fulgur-ckpt", [this] { run_checkpoints(); });
 }
