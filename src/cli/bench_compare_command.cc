@@ -6,7 +6,7 @@
 
 #include "bench/baseline.h"
 #include "bench/command_arm.h"
-#include "bench/self_test.h"
+#include "bench/injection.h"
 #include "bench/stored.h"
 #include "cli/arguments.h"
 #include "cli/bench_judging.h"
