@@ -128,6 +128,7 @@ ExitCode compare_commands(Context& context, const Arguments& arguments, const Si
         report.notes.push_back(fmt::format("seed {}", plan.seed));
     }
     report.rows = {outcome.comparison};
+    outcome.same.name = bench::show(sides.before);
     report.same = {outcome.same};
     bench::judge(report);
     return print(context, report);
