@@ -78,10 +78,6 @@ Comparison conclude(const std::string& name, const std::string& unit, const Rati
 }
 
 bool narrow_enough(const Ratios& ratios, const PairedPlan& plan) {
-    const std::size_t rounds = ratios.logs.size();
-    if (rounds < plan.rounds_min) return false;
-    // Looked at every eighth of what has been done: looking costs too.
-    if (rounds % std::max<std::size_t>(1, rounds / 8) != 0) return false;
     const Interval interval = interval_of(ratios, plan);
     return interval.confidence >= plan.confidence - 1e-4 &&
            (interval.high - interval.low) / 2 <= plan.precision;
@@ -118,8 +114,14 @@ PairedOutcome compare_paired(const std::string& name, const std::string& unit, A
     Ratios changed;
     Ratios unchanged;
     const std::uint64_t begin = clock.now_ns();
-    while (changed.logs.size() < plan.rounds_max && !narrow_enough(changed, plan)) {
+    // Looking costs too: each time after an eighth more.
+    std::size_t look_at = std::max<std::size_t>(1, plan.rounds_min);
+    while (changed.logs.size() < plan.rounds_max) {
         if (!changed.logs.empty() && clock.now_ns() - begin > plan.limit_ns) break;
+        if (changed.logs.size() >= look_at) {
+            if (narrow_enough(changed, plan)) break;
+            look_at += std::max<std::size_t>(1, look_at / 8);
+        }
         std::array<std::size_t, kSides> order = {0, 1, 2};
         for (std::size_t i = kSides - 1; i > 0; --i)
             std::swap(order[i], order[random.below(i + 1)]);

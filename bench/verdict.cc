@@ -48,6 +48,12 @@ void append_row(const Comparison& row, const std::string& head, std::string& tex
         text += fmt::format("    {}\n", row.note.empty() ? "nothing to compare" : row.note);
         return;
     }
+    if (row.counted) {
+        text += fmt::format("    {} -> {} {}: {}\n", figure(row.before), figure(row.after),
+                            row.unit, percent_text(row.log_ratio));
+        if (!row.note.empty()) text += fmt::format("    {}\n", row.note);
+        return;
+    }
     text += fmt::format(
         "    {} -> {} {}: {} [{}, {}] at {:.0f} %, p {:.2g}, {} pairs; would see {}\n",
         figure(row.before), figure(row.after), row.unit, percent_text(row.log_ratio),

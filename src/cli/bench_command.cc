@@ -14,6 +14,7 @@
 #include "bench/runner.h"
 #include "cli/arguments.h"
 #include "cli/bench_codes.h"
+#include "cli/bench_judging.h"
 #include "cli/command.h"
 #include "cli/text.h"
 #include "os/machine.h"
@@ -387,7 +388,10 @@ Command add_bench(CLI::App& root) {
     CLI::App* const running = app->add_subcommand("run", "Run workloads, the sides in turns");
     const auto arguments = std::make_shared<RunArguments>();
     define_run(*running, *arguments);
+    const std::vector<Command> judging = {add_bench_compare(*app), add_bench_validate(*app),
+                                          add_bench_baseline(*app)};
     for (CLI::App* const sub : {listing, examining, running}) sub->fallthrough();
+    for (const Command& command : judging) command.app->fallthrough();
     app->footer(
         "Exit codes: 0 done; 1 a regression; 2 an error; 3 inconclusive; 4 a target was missed; "
         "5 this\nmachine or build is not fit for it.");
@@ -395,6 +399,9 @@ Command add_bench(CLI::App& root) {
                 if (listing->parsed()) return list(context);
                 if (examining->parsed()) return doctor(context, *directory);
                 if (running->parsed()) return run(context, *arguments);
+                for (const Command& command : judging) {
+                    if (command.app->parsed()) return command.run(context);
+                }
                 return context.fail(ExitCode::kUsage, "a command is missing",
                                     "`fulgur help bench` lists them");
             }};

@@ -1,4 +1,4 @@
-#include "bench/self_test.h"
+#include "bench/injection.h"
 
 #include <algorithm>
 #include <array>

@@ -1,0 +1,35 @@
+#pragma once
+
+/// What the judging half of `fulgur bench` shares: its exit codes, and how its errors end it.
+
+#include <CLI/CLI.hpp>
+
+#include "bench/bench_error.h"
+#include "cli/bench_codes.h"
+#include "cli/command.h"
+
+namespace fulgur::cli {
+
+inline ExitCode to_exit_code(bench::Exit exit) {
+    return static_cast<ExitCode>(static_cast<std::uint8_t>(exit));
+}
+
+/// Runs `work`; what it throws becomes a message and an exit code.
+template <typename Work>
+ExitCode judged(Context& context, const Work& work) {
+    try {
+        return work();
+    } catch (const bench::BenchError& error) {
+        return context.fail(to_exit_code(error.exit()), error.what(),
+                            error.exit() == bench::Exit::kEnvironmentRefused
+                                ? "--any-machine compares them all the same"
+                                : "");
+    }
+}
+
+/// Sub-commands of `bench`.
+Command add_bench_compare(CLI::App& bench);
+Command add_bench_validate(CLI::App& bench);
+Command add_bench_baseline(CLI::App& bench);
+
+}  // namespace fulgur::cli
