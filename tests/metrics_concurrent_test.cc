@@ -1,5 +1,6 @@
-// Everybody counts at once and somebody scrapes all the time: no scrape falls behind the one before,
-// none shows more absences than gets, each is a valid text, and in the end every count is exact.
+// Everybody counts at once and somebody scrapes all the time: no scrape falls behind the one
+// before, none shows more absences than gets, each is a valid text, and in the end every count is
+// exact.
 //
 // FULGUR_SEED=n: one schedule; it drives the yield points where the build has them.
 #include <gtest/gtest.h>
@@ -51,7 +52,7 @@ void read(Database& database, const Keyspace& keyspace) {
 
 void write(const Keyspace& keyspace, std::size_t writer) {
     for (std::uint64_t i = 0; i < kCommits; ++i) {
-        const Durability level = i % 100 == 0 ? Durability::kSync
+        const Durability level = i % 100 == 0  ? Durability::kSync
                                  : i % 10 == 0 ? Durability::kOs
                                                : Durability::kBuffered;
         keyspace.put("w" + std::to_string(writer) + key_of(i % 500), "value", level).value();
@@ -66,7 +67,9 @@ void scrape(Database& database, const std::atomic<bool>& done) {
         ASSERT_LE(stats.readers, kReaders);
         OpenMetrics now(metrics_text(stats));
         ASSERT_EQ(now.fault(), "");
-        if (before) ASSERT_EQ(before->fell(now), "");
+        if (before) {
+            ASSERT_EQ(before->fell(now), "");
+        }
         before = std::move(now);
         os::sleep_us(200);
     }

@@ -186,12 +186,11 @@ private:
         }
         const std::string suffix = parsed->name.substr(current_.size());
         const bool bucket = suffix == "_bucket";
-        const bool fits =
-            family.type == "gauge"     ? suffix.empty()
-            : family.type == "counter" ? suffix == "_total"
-            : family.type == "histogram"
-                ? bucket || suffix == "_count" || suffix == "_sum"
-                : false;
+        const bool fits = family.type == "gauge"     ? suffix.empty()
+                          : family.type == "counter" ? suffix == "_total"
+                          : family.type == "histogram"
+                              ? bucket || suffix == "_count" || suffix == "_sum"
+                              : false;
         if (!fits) return fail("a sample that its type has not", line);
         if (bucket != parsed->labels.contains("le")) return fail("le and buckets", line);
         if (family.type != "gauge" && !(parsed->value >= 0)) return fail("a negative count", line);

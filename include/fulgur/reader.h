@@ -73,7 +73,6 @@ private:
     friend class Keyspace;
     explicit Reader(db::ReaderHandle state) noexcept;
     Result<std::optional<Bytes>> get_any(const Keyspace& keyspace, Bytes key);
-    Result<std::optional<Bytes>> get_absent();
     Result<std::optional<Bytes>> get_value(const Keyspace& keyspace, const char* record);
     Result<std::optional<Bytes>> get_counted(const Keyspace& keyspace, Bytes key);
     Result<void> get_many_any(const Keyspace& keyspace, std::span<const Bytes> keys,

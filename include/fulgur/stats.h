@@ -23,7 +23,7 @@ struct Stats {
 
     std::uint64_t commits = 0;           ///< Of rows, and of keyspaces made and dropped.
     std::uint64_t commits_replayed = 0;  ///< Found in the log by this open, before those.
-    std::uint64_t log_bytes_live = 0;  ///< Log that replay may still need.
+    std::uint64_t log_bytes_live = 0;    ///< Log that replay may still need.
     std::uint64_t log_bytes_written = 0;
     std::uint64_t log_syncs = 0;
     std::uint64_t log_segments = 0;
@@ -117,11 +117,11 @@ struct Stats {
     };
     /// Bounds of latencies, in nanoseconds: 100 ns to 10 s.
     static constexpr std::array<std::uint64_t, 25> kLatencyBoundsNs = {
-        100,         200,         500,           1'000,         2'000,         5'000,
-        10'000,      20'000,      50'000,        100'000,       200'000,       500'000,
-        1'000'000,   2'000'000,   5'000'000,     10'000'000,    20'000'000,    50'000'000,
-        100'000'000, 200'000'000, 500'000'000,   1'000'000'000, 2'000'000'000, 5'000'000'000,
-        10'000'000'000};
+        100,         200,           500,           1'000,         2'000,
+        5'000,       10'000,        20'000,        50'000,        100'000,
+        200'000,     500'000,       1'000'000,     2'000'000,     5'000'000,
+        10'000'000,  20'000'000,    50'000'000,    100'000'000,   200'000'000,
+        500'000'000, 1'000'000'000, 2'000'000'000, 5'000'000'000, 10'000'000'000};
     /// Bounds of the sizes of groups, in commits.
     static constexpr std::array<std::uint64_t, 11> kGroupBounds = {1,  2,   4,   8,   16,  32,
                                                                    64, 128, 256, 512, 1024};

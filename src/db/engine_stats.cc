@@ -73,9 +73,8 @@ void Engine::add_reads(Stats& stats) const {
         reads.cursor_rows += counts.cursor_rows.value();
         if (state->slot->epoch.load(std::memory_order_acquire) == 0) continue;
         ++stats.readers;
-        stats.oldest_reader =
-            std::min(stats.oldest_reader,
-                     Sequence{state->slot->sequence.load(std::memory_order_acquire)});
+        stats.oldest_reader = std::min(
+            stats.oldest_reader, Sequence{state->slot->sequence.load(std::memory_order_acquire)});
     }
     reads.errors = errors_of(read_metrics_.errors);
 
@@ -84,7 +83,8 @@ void Engine::add_reads(Stats& stats) const {
     if (const auto oldest = versions_.oldest_snapshot()) {
         stats.oldest_snapshot = oldest->sequence;
         const std::uint64_t now = now_ns();
-        stats.oldest_snapshot_ms = now > oldest->since_ns ? (now - oldest->since_ns) / 1'000'000 : 0;
+        stats.oldest_snapshot_ms =
+            now > oldest->since_ns ? (now - oldest->since_ns) / 1'000'000 : 0;
     }
 }
 

@@ -8,11 +8,12 @@
 //
 // Memory model of an OwnedCounter: one thread at a time adds, by a relaxed load and a relaxed store
 // instead of a locked instruction. Owners hand it over by what makes them owners (the slot's
-// `taken`, the commit mutex: release and acquire), so each addition builds on all before it and none
-// is lost. Anybody may read at any time; the values that one thread reads of one counter never go
-// down (coherence of an atomic). Readings of different counters are not one moment: a scrape beside
-// running readers may see an absent key's get before or after its absence. What a thread has counted
-// before it is joined, or before anything else that orders it before the scrape, is seen exactly.
+// `taken`, the commit mutex: release and acquire), so each addition builds on all before it and
+// none is lost. Anybody may read at any time; the values that one thread reads of one counter never
+// go down (coherence of an atomic). Readings of different counters are not one moment: a scrape
+// beside running readers may see an absent key's get before or after its absence. What a thread has
+// counted before it is joined, or before anything else that orders it before the scrape, is seen
+// exactly.
 //
 // Sampling is by counts and not by chance: every 1,024th operation of its kind is timed (of a slot
 // for reads, of the database for each level of commits). The clock is read for these alone.

@@ -148,8 +148,7 @@ private:
         text_ += '\n';
     }
     void bucket(std::string labels, const std::string& bound, std::uint64_t count) {
-        sample("_bucket", labels.append("le=\"").append(bound).append("\""),
-               std::to_string(count));
+        sample("_bucket", labels.append("le=\"").append(bound).append("\""), std::to_string(count));
     }
 
     std::string text_;
@@ -190,12 +189,12 @@ void write_reads(MetricsWriter& to, const Stats& stats) {
     to.counter("cursor_rows", "", reads.cursor_rows, "Rows that cursors stood on.");
     write_errors(to, "read_errors", "Reads that returned an error, by its kind.", reads.errors);
     to.gauge("readers", "", stats.readers, "Readers that exist now.");
-    to.gauge("oldest_reader_lag_commits", "commits",
-             difference(stats.visible, stats.oldest_reader),
+    to.gauge("oldest_reader_lag_commits", "commits", difference(stats.visible, stats.oldest_reader),
              "Commits since the oldest reader began: their superseded versions are kept.");
     to.gauge("snapshots", "", stats.snapshots, "Snapshots that exist now, and readers of them.");
     to.gauge("oldest_snapshot_lag_commits", "commits",
-             difference(stats.visible, stats.oldest_snapshot), "Commits since the oldest snapshot.");
+             difference(stats.visible, stats.oldest_snapshot),
+             "Commits since the oldest snapshot.");
     to.family("oldest_snapshot_age_seconds", "gauge", "seconds",
               "Time since the oldest snapshot was taken; 0 without one.");
     to.sample("", "", seconds(stats.oldest_snapshot_ms * 1'000'000));

@@ -148,8 +148,8 @@ void Reader::refresh() {
 }
 
 /// The common case, pages in memory and an inline value, with nothing else in the function: what it
-/// does beside waiting for memory keeps the processor from starting the next get meanwhile. Counting
-/// is one addition to a line that is the reader's own; docs/benchmarks.md has its cost.
+/// does beside waiting for memory keeps the processor from starting the next get meanwhile.
+/// Counting is one addition to a line that is the reader's own; docs/benchmarks.md has its cost.
 Result<std::optional<Bytes>> Reader::get(const Keyspace& keyspace, Bytes key) & {
     ReaderState& state = *state_;
     const auto& of = *static_cast<const KeyspaceState*>(keyspace.state_);
@@ -158,7 +158,13 @@ Result<std::optional<Bytes>> Reader::get(const Keyspace& keyspace, Bytes key) & 
         if (const storage::Leaf* leaf = of.tree->resident_leaf(key)) [[likely]] {
             const char* const bytes = leaf->locate(key.substr(leaf->prefix_size),
                                                    storage::print_of(hash64(key)), state.sequence);
-            if (bytes == nullptr || Record(bytes).tombstone()) return get_absent();
+            if (bytes == nullptr || Record(bytes).tombstone()) {
+                // The fence makes the compiler load the state anew here, instead of keeping it in a
+                // register while every get searches.
+                std::atomic_signal_fence(std::memory_order_seq_cst);
+                state_->counts.gets_absent.add();
+                return std::optional<Bytes>();
+            }
             if (Record(bytes).large()) [[unlikely]] {
                 return get_value(keyspace, bytes);
             }
@@ -168,12 +174,7 @@ Result<std::optional<Bytes>> Reader::get(const Keyspace& keyspace, Bytes key) & 
     return get_counted(keyspace, key);
 }
 
-/// Out of line, as all that follows: so that the common case keeps no registers for it.
-[[gnu::noinline]] Result<std::optional<Bytes>> Reader::get_absent() {
-    state_->counts.gets_absent.add();
-    return std::optional<Bytes>();
-}
-
+/// Out of line, as all that follows, so that the common case keeps no registers for it.
 [[gnu::noinline]] Result<std::optional<Bytes>> Reader::get_value(const Keyspace& keyspace,
                                                                  const char* record) {
     auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
@@ -380,8 +381,7 @@ Snapshot::~Snapshot() = default;
 Sequence Snapshot::sequence() const noexcept { return state_->sequence; }
 
 Result<Reader> Snapshot::reader() const {
-    Result<db::ReaderHandle> state =
-        ReaderState::make(state_->engine, &state_->sequence);
+    Result<db::ReaderHandle> state = ReaderState::make(state_->engine, &state_->sequence);
     if (!state) return state.error();
     return Reader(*std::move(state));
 }
