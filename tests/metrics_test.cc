@@ -414,7 +414,8 @@ TEST(MetricsTest, AGetAllocatesNothingNotEvenWhenItIsTimed) {
 TEST(MetricsTest, TextFollowsTheGrammar) {
     Database database = in_memory();
     EXPECT_EQ(OpenMetrics(database.metrics()).fault(), "");
-    const std::string odd("quote\" back\\slash \n\r\t\0 \xff \xc3\xa9 \xe2\x82 \xed\xa0\x80", 35);
+    constexpr char kOdd[] = "quote\" back\\slash \n\r\t\0 \xff \xc3\xa9 \xe2\x82 \xed\xa0\x80";
+    const std::string odd(kOdd, sizeof(kOdd) - 1);
     for (const std::string& name : {odd, std::string("plain"), std::string("\xff"),
                                     std::string("\\xff"), std::string("} 1")}) {
         const Keyspace keyspace = database.keyspace(name).value();
