@@ -8,6 +8,6 @@ start_packages=(python3)
 # To check.
 check_packages=(python3 libgtest-dev pkg-config git ca-certificates)
 # Nice to have: their absence costs time, or a check that prints that it was skipped.
-optional_packages=(ccache clang)
+optional_packages=(ccache clang python3-prometheus-client)
 # For ./check --long.
 long_packages=(clang-19 libclang-rt-19-dev)
