@@ -47,9 +47,11 @@ public:
     Recorded read() const {
         Recorded all;
         for (std::size_t i = 0; i < size_; ++i) {
-            os::MutexLock lock(stripes_[i].mutex);
-            all.values.add(stripes_[i].recorded.values);
-            all.sum += stripes_[i].recorded.sum;
+            Stripe& of = stripes_[i];
+            os::MutexLock lock(of.mutex);
+            if (of.recorded.values.empty()) continue;
+            all.values.add(of.recorded.values);
+            all.sum += of.recorded.sum;
         }
         return all;
     }
