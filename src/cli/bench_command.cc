@@ -13,7 +13,6 @@
 #include "bench/result_file.h"
 #include "bench/runner.h"
 #include "cli/arguments.h"
-#include "cli/bench_codes.h"
 #include "cli/bench_judging.h"
 #include "cli/command.h"
 #include "cli/text.h"
@@ -390,8 +389,7 @@ Command add_bench(CLI::App& root) {
     define_run(*running, *arguments);
     const std::vector<Command> judging = {add_bench_compare(*app), add_bench_validate(*app),
                                           add_bench_baseline(*app)};
-    for (CLI::App* const sub : {listing, examining, running}) sub->fallthrough();
-    for (const Command& command : judging) command.app->fallthrough();
+    for (CLI::App* const sub : app->get_subcommands({})) sub->fallthrough();
     app->footer(
         "Exit codes: 0 done; 1 a regression; 2 an error; 3 inconclusive; 4 a target was missed; "
         "5 this\nmachine or build is not fit for it.");

@@ -9,6 +9,7 @@
 #include "bench/injection.h"
 #include "bench/stored.h"
 #include "cli/arguments.h"
+#include "cli/bench_fine.h"
 #include "cli/bench_judging.h"
 #include "cli/command.h"
 #include "os/process.h"
@@ -34,6 +35,7 @@ struct Arguments {
     bool any_machine = false;
     bool self_test = false;
     std::optional<unsigned> kernel_percent;
+    FineArguments fine;
     Progress::Wish progress = Progress::Wish::kWhenTerminal;
 };
 
@@ -164,8 +166,18 @@ ExitCode run(Context& context, const Arguments& arguments) {
                              : sides                 ? "process"
                                                      : "stored";
     if (mode == "fine") {
-        return context.fail(kBenchError, "mode fine compares variants inside this program",
-                            "try --self-test; for two programs say -- A -- B");
+        if (sides || arguments.what.size() != 2) {
+            return context.fail(kBenchError, "mode fine takes two variants of the engine",
+                                "`fulgur bench compare --mode fine old.so new.so`; self is the "
+                                "engine in this program");
+        }
+        FinePlan plan{arguments.what.front(), arguments.what.back()};
+        if (arguments.threshold_percent) plan.threshold = *arguments.threshold_percent / 100;
+        plan.alpha = arguments.alpha;
+        plan.total_limit_s = arguments.total_limit_s;
+        plan.seed = arguments.seed.value_or(os::random_seed());
+        plan.progress = arguments.progress;
+        return compare_variants(context, arguments.fine, plan);
     }
     if (mode == "stored") {
         if (sides || arguments.what.empty() || arguments.what.size() > 2) {
@@ -189,9 +201,11 @@ Command add_bench_compare(CLI::App& bench) {
     const auto arguments = std::make_shared<Arguments>();
     app->add_option("WHAT", arguments->what,
                     "BEFORE AFTER: result files (or Google Benchmark's JSON); AFTER alone is "
-                    "compared\nwith the newest baseline. Or: -- COMMAND_A -- COMMAND_B")
+                    "compared\nwith the newest baseline. Or: -- COMMAND_A -- COMMAND_B. Or, with "
+                    "--mode fine, two "
+                    "libfulgur_variant.so")
         ->type_name("");
-    app->add_option("--mode", arguments->mode, "counts, process or stored")
+    app->add_option("--mode", arguments->mode, "counts, fine, process or stored")
         ->check(CLI::IsMember({"counts", "fine", "process", "stored"}));
     app->add_option("--threshold", arguments->threshold_percent,
                     "The change that matters, in per cent (counts 1, process 3, stored 5)")
@@ -200,6 +214,15 @@ Command add_bench_compare(CLI::App& bench) {
     app->add_option("--alpha", arguments->alpha, "Chance of a false alarm in the whole report")
         ->check(CLI::Range(0.0001, 0.5))
         ->capture_default_str();
+    app->add_option("--workload", arguments->fine.workloads, "What the variants do (fine)")
+        ->delimiter(',')
+        ->expected(1)
+        ->type_name("NAME,...");
+    app->add_option("--rows", arguments->fine.rows, "In each store (fine)")
+        ->check(CLI::Range(std::uint64_t{100}, std::uint64_t{1'000'000'000}))
+        ->capture_default_str();
+    app->add_option("--dir", arguments->fine.directory, "Where the databases lie (fine)")
+        ->type_name("DIR");
     app->add_option("--pairs", arguments->pairs, "At most so many pairs (process)")
         ->check(CLI::Range(6, 100'000))
         ->type_name("N");

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/bench_error.h"
+#include "bench/store.h"
 #include "cli/bench_codes.h"
 #include "cli/command.h"
 
@@ -19,6 +20,8 @@ template <typename Work>
 ExitCode judged(Context& context, const Work& work) {
     try {
         return work();
+    } catch (const bench::Failure& error) {
+        return context.fail(kBenchError, error.what());
     } catch (const bench::BenchError& error) {
         return context.fail(to_exit_code(error.exit()), error.what(),
                             error.exit() == bench::Exit::kEnvironmentRefused
