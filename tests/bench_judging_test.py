@@ -147,7 +147,8 @@ class Judging(unittest.TestCase):
         run = self.write("run", run_file(100, counters={"disk_bytes": 10}))
 
         def targets(text):
-            return self.write("targets", '{"format": "bench-targets/1", "targets": [' + text + "]}")
+            names = [path.name for path in self.root.iterdir()]
+            return self.write(f"targets{len(names)}", '{"format": "bench-targets/1", "targets": [' + text + "]}")
 
         met = targets('{"workload": "readrandom", "throughput_min": 1000000}')
         self.assertIn("1 of 1 targets met", self.expect(OK, "validate", run, "--targets", met))
