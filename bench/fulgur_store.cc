@@ -23,15 +23,18 @@ void take(const Result<void>& result) {
 class FulgurSession final : public Session {
 public:
     FulgurSession(Database& database, Keyspace keyspace, Durability durability)
-        : database_(database),
-          keyspace_(std::move(keyspace)),
-          durability_(durability),
-          reader_(take(database.try_reader())) {}
+        : database_(database), keyspace_(std::move(keyspace)), durability_(durability) {}
 
-    void renew() override { reader_.refresh(); }
-    std::optional<Bytes> get(Bytes key) override { return take(reader_.get(keyspace_, key)); }
+    void renew() override {
+        if (reader_) {
+            reader_->refresh();
+        } else {
+            reader_.emplace(take(database_.try_reader()));
+        }
+    }
+    std::optional<Bytes> get(Bytes key) override { return take(reader().get(keyspace_, key)); }
     void get_many(std::span<const Bytes> keys, std::span<std::optional<Bytes>> views) override {
-        take(reader_.get_many(keyspace_, keys, views));
+        take(reader().get_many(keyspace_, keys, views));
     }
     void write(std::span<const Write> writes) override {
         if (writes.size() == 1) {
@@ -52,7 +55,7 @@ public:
     }
     std::size_t scan(Bytes first, std::size_t rows, RowVisitor& visitor) override {
         std::size_t n = 0;
-        Cursor cursor = reader_.cursor(keyspace_, from(first));
+        Cursor cursor = reader().cursor(keyspace_, from(first));
         for (; n < rows && cursor.valid(); cursor.next(), ++n) {
             visitor.row(cursor.key(), cursor.value());
         }
@@ -61,10 +64,15 @@ public:
     }
 
 private:
+    Reader& reader() {
+        if (!reader_) renew();
+        return *reader_;
+    }
+
     Database& database_;
     Keyspace keyspace_;
     Durability durability_;
-    Reader reader_;
+    std::optional<Reader> reader_;  ///< None while the session only writes: it would keep versions.
     WriteBatch batch_;
 };
 

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "bench/allocations.h"
+#include "bench/tasks.h"
 #include "os/thread.h"
 
 namespace fulgur::bench {
@@ -72,6 +74,7 @@ struct Runner::Part {
     std::string failure_beside;
     std::uint64_t slice_operations = 0;
     double own_seconds = 0;
+    std::uint64_t allocations = 0;
     Result result;
     bool failed() const { return !result.note.empty(); }
 };
@@ -127,8 +130,10 @@ void Runner::run_workload(const Workload& workload) {
             {"threads", std::to_string(parameters.threads)},
             {"seed", std::to_string(parameters.seed)}};
     }
-    if (workload.whole) {
-        run_whole(workload, parts);
+    if (workload.kind == Workload::Kind::kPass) {
+        run_pass(workload, parts);
+    } else if (workload.kind != Workload::Kind::kTurns) {
+        run_opening(workload, parts);
     } else {
         for (Part& part : parts) {
             guarded(part, [&] {
@@ -152,7 +157,7 @@ void Runner::run_workload(const Workload& workload) {
     }
 }
 
-void Runner::run_whole(const Workload& workload, std::deque<Part>& parts) {
+void Runner::run_pass(const Workload& workload, std::deque<Part>& parts) {
     for (unsigned round = 0; round < plan_.rounds; ++round) {
         std::vector<Part*> order;
         for (Part& part : parts) order.push_back(&part);
@@ -190,6 +195,64 @@ void Runner::run_whole(const Workload& workload, std::deque<Part>& parts) {
     }
 }
 
+void Runner::run_opening(const Workload& workload, std::deque<Part>& parts) {
+    for (unsigned round = 0; round < plan_.rounds; ++round) {
+        std::vector<Part*> order;
+        for (Part& part : parts) order.push_back(&part);
+        shuffle(order);
+        for (Part* part : order) {
+            report(workload.name + " " + part->result.side);
+            if (!part->failed()) guarded(*part, [&] { open_once(*part); });
+            steps_done_ += 1.0 / plan_.rounds;
+        }
+    }
+}
+
+/// Fills a store; closes it, or takes a copy of its files behind its back, as a kill leaves them;
+/// and measures from opening to the first row.
+void Runner::open_once(Part& part) {
+    constexpr std::uint64_t kHandedOverMs = 200;  // Buffers of all sides have reached the kernel.
+    Arm& arm = part.arm;
+    const std::string filled = arm.directory + ".filled";
+    std::filesystem::remove_all(filled);
+    open_arm(arm, part.parameters);
+    {
+        const std::unique_ptr<Session> session = arm.store->session();
+        Batch batch(*session, part.rows, part.parameters.batch);
+        const Permutation order(part.parameters.rows, part.parameters.seed);
+        for (std::uint64_t i = 0; i < part.parameters.rows; ++i) batch.put(order(i), 0);
+        batch.commit();
+    }
+    part.result.version = arm.store->version();
+    part.result.settings = arm.store->settings();
+    if (part.workload.kind == Workload::Kind::kRecovery) {
+        os::sleep_us(kHandedOverMs * 1000);
+        std::filesystem::copy(arm.directory, filled, std::filesystem::copy_options::recursive);
+        close_arm(arm);
+        std::filesystem::rename(filled, arm.directory);
+    } else {
+        arm.store->settle();
+        arm.store.reset();
+    }
+    // A row that was put early enough to be on its way to the disk on every side.
+    const std::uint64_t row = Permutation(part.parameters.rows, part.parameters.seed)(0);
+    const std::uint64_t begin = clock_.now_ns();
+    arm.store =
+        arm.side.open({arm.directory, part.parameters.durability, part.parameters.memory_bytes});
+    const std::unique_ptr<Session> session = arm.store->session();
+    Row key;
+    part.rows.make_key(row, key);
+    const std::optional<Bytes> value = session->get(key.view());
+    const std::uint64_t ns = clock_.now_ns() - begin;
+    if (!value) throw Failure("a row is missing after opening");
+    part.rows.check_whole(row, *value);
+    part.result.slices_ns.push_back(double(ns));
+    part.result.latency_ns.record(ns);
+    part.result.operations += 1;
+    part.result.verified += 1;
+    part.result.counters["disk_bytes"] = double(bytes_below(arm.directory));
+}
+
 void Runner::run_turns(std::deque<Part>& parts) {
     const double target_ns = double(plan_.slice_ms) * 1e6;
     const unsigned slices =
@@ -210,6 +273,7 @@ void Runner::run_turns(std::deque<Part>& parts) {
             part.result.verified = part.result.operations = 0;
             part.result.per_second.clear();
             part.own_seconds = 0;
+            part.allocations = 0;
         });
     }
     std::vector<Part*> order;
@@ -365,12 +429,14 @@ std::uint64_t Runner::run_slice(Part& part, std::uint64_t operations) {
         });
     }
     const std::size_t threads = part.tasks.size();
-    std::vector<std::uint64_t> verified(threads);
+    std::vector<std::uint64_t> verified(threads), allocations(threads);
     std::vector<std::string> failures(threads);
     const auto work = [&](std::size_t i) {
         try {
             const std::uint64_t mine = operations * (i + 1) / threads - operations * i / threads;
+            const std::uint64_t before = allocations_so_far();
             verified[i] = part.tasks[i]->run(mine);
+            allocations[i] = allocations_so_far() - before;
         } catch (const std::exception& error) {
             failures[i] = error.what();
         }
@@ -392,6 +458,7 @@ std::uint64_t Runner::run_slice(Part& part, std::uint64_t operations) {
     }
     if (!part.failure_beside.empty()) throw Failure(part.failure_beside);
     for (const std::uint64_t n : verified) part.result.verified += n;
+    for (const std::uint64_t n : allocations) part.allocations += n;
     part.result.operations += operations;
     // A second of this side's own time, the others' turns left out.
     const double from = part.own_seconds;
@@ -409,6 +476,10 @@ void Runner::finish(Part& part) {
     result.version = part.arm.store->version();
     result.settings = part.arm.store->settings();
     result.counters["disk_bytes"] = double(bytes_below(part.arm.directory));
+    if (counts_allocations() && result.operations != 0 && part.workload.make != nullptr) {
+        result.counters["allocations_per_operation"] =
+            double(part.allocations) / double(result.operations);
+    }
     const auto written = result.counters.find("written_bytes");
     if (written == result.counters.end()) return;
     const Parameters& parameters = part.parameters;

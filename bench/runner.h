@@ -63,7 +63,9 @@ private:
     struct Part;
 
     void run_workload(const Workload& workload);
-    void run_whole(const Workload& workload, std::deque<Part>& parts);
+    void run_pass(const Workload& workload, std::deque<Part>& parts);
+    void run_opening(const Workload& workload, std::deque<Part>& parts);
+    void open_once(Part& part);
     void run_turns(std::deque<Part>& parts);
     void run_open(std::deque<Part>& parts);
     void sample_latencies(Part& part);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -76,8 +77,8 @@ struct Side {
     std::string name;
     std::string what;     ///< a line for people
     std::string package;  ///< that it comes in, for those who lack it
-    /// Null when this build lacks it.
-    std::unique_ptr<Store> (*open)(const StoreOptions&) = nullptr;
+    /// Empty when this build lacks it.
+    std::function<std::unique_ptr<Store>(const StoreOptions&)> open;
 };
 
 /// All that this tool knows, ours first.

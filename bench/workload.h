@@ -50,15 +50,19 @@ public:
 
 struct Workload {
     enum class Start : std::uint8_t { kEmpty, kLoaded };
+    enum class Kind : std::uint8_t {
+        kTurns,     ///< the sides take turns in slices for as long as is asked for
+        kPass,      ///< once over all rows, each side alone
+        kOpen,      ///< opens a store that was closed well, up to the first row read
+        kRecovery,  ///< opens what a killed process left, up to the first row read
+    };
     std::string name;
     std::string family;  ///< "db_bench", "ycsb", "more"
     std::string what;    ///< a line for people
     std::string unit;    ///< of an operation
     Start start = Start::kLoaded;
     bool changes = false;  ///< the store is not as it was afterwards
-    /// Goes once over all rows, from an empty (or loaded) store to the end, each side alone;
-    /// otherwise the sides take turns in slices for as long as is asked for.
-    bool whole = false;
+    Kind kind = Kind::kTurns;
     KeyStyle keys = KeyStyle::kOrdered;
     std::uint32_t value_min = 100;
     std::uint32_t value_max = 100;

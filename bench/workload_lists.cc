@@ -22,7 +22,8 @@ Workload pass(const char* name, const char* what, Workload::Start from, std::uin
               MakeTask make) {
     Workload workload = start(name, "db_bench", what, "row", std::move(make));
     workload.start = from;
-    workload.changes = workload.whole = true;
+    workload.changes = true;
+    workload.kind = Workload::Kind::kPass;
     workload.batch = batch;
     return workload;
 }
@@ -104,7 +105,17 @@ std::vector<Workload> more_workloads() {
     mix.value_min = 100;
     mix.value_max = 10'000;
     mix.changes = true;
+    const auto opening = [](const char* name, const char* what, Workload::Kind kind) {
+        Workload workload = start(name, "more", what, "open", nullptr);
+        workload.kind = kind;
+        workload.changes = true;
+        workload.batch = 100;
+        return workload;
+    };
     return {
+        opening("open", "open a store that was closed well, and read a row", Workload::Kind::kOpen),
+        opening("recovery", "open what a killed process left, and read a row",
+                Workload::Kind::kRecovery),
         mix,
         start("hotkey", "more", "get of one row", "get", get(Choice::kHotKey)),
         start("hotset", "more", "get, 90 % of them of one per cent of the rows", "get",

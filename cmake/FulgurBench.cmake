@@ -21,6 +21,18 @@ add_custom_target(fulgur_commit
 add_dependencies(fulgur_bench fulgur_commit)
 target_include_directories(fulgur_bench PRIVATE ${CMAKE_BINARY_DIR}/generated)
 
+# The engine as a module for comparisons in one process: bench/variant.h. Built when asked for.
+add_library(fulgur_variant MODULE EXCLUDE_FROM_ALL bench/variant/variant_module.cc
+    bench/fulgur_store.cc)
+set_target_properties(fulgur_variant PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}
+    CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+target_include_directories(fulgur_variant PRIVATE ${PROJECT_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR}/generated)
+target_compile_definitions(fulgur_variant PRIVATE FULGUR_VERSION="${PROJECT_VERSION}")
+target_link_libraries(fulgur_variant PRIVATE fulgur_internal fmt::fmt)
+target_link_options(fulgur_variant PRIVATE -Wl,-Bsymbolic -Wl,--exclude-libs,ALL)
+add_dependencies(fulgur_variant fulgur_commit)
+
 # A peer NAME is there when its header and its library are.
 function(fulgur_peer name header library)
     string(TOUPPER ${name} upper)

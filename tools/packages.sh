@@ -9,7 +9,7 @@ start_packages=(python3)
 # To check.
 check_packages=(python3 libgtest-dev pkg-config git ca-certificates)
 # Nice to have: their absence costs time, or a check that prints that it was skipped.
-optional_packages=(ccache clang)
+optional_packages=(ccache clang python3-prometheus-client)
 # The benchmark's peers: whoever is missing is left out, and said so.
 peer_packages=(liblmdb-dev librocksdb-dev libleveldb-dev libwiredtiger-dev libsqlite3-dev valgrind)
 # For ./check --long.

@@ -4,6 +4,7 @@
 #include <leveldb/filter_policy.h>
 #include <leveldb/write_batch.h>
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -73,11 +74,14 @@ class Level final : public Store {
 public:
     explicit Level(const StoreOptions& options)
         : options_(options),
-          cache_(leveldb::NewLRUCache(options.memory_bytes)),
+          write_buffer_bytes_(std::min(kWriteBufferBytes, options.memory_bytes / 8)),
+          cache_bytes_(options.memory_bytes < 2_GiB ? options.memory_bytes / 2
+                                                    : options.memory_bytes),
+          cache_(leveldb::NewLRUCache(cache_bytes_)),
           filter_(leveldb::NewBloomFilterPolicy(10)) {
         leveldb::Options level;
         level.create_if_missing = true;
-        level.write_buffer_size = kWriteBufferBytes;
+        level.write_buffer_size = write_buffer_bytes_;
         level.block_cache = cache_.get();
         level.filter_policy = filter_.get();
         level.compression = leveldb::kNoCompression;
@@ -93,7 +97,7 @@ public:
         return fmt::format(
             "write buffer {} MiB, cache {} MiB, bloom 10 bits, no compression, compacted before "
             "reads{}",
-            kWriteBufferBytes >> 20, options_.memory_bytes >> 20,
+            write_buffer_bytes_ >> 20, cache_bytes_ >> 20,
             options_.durability == Durability::kSync ? ", synced commits" : "");
     }
     std::string version() const override {
@@ -101,8 +105,10 @@ public:
     }
 
 private:
-    static constexpr std::size_t kWriteBufferBytes = 128 << 20;
+    static constexpr std::uint64_t kWriteBufferBytes = 128_MiB;
     StoreOptions options_;
+    std::uint64_t write_buffer_bytes_;
+    std::uint64_t cache_bytes_;
     std::unique_ptr<leveldb::Cache> cache_;
     std::unique_ptr<const leveldb::FilterPolicy> filter_;
     std::unique_ptr<leveldb::DB> db_;

@@ -8,6 +8,7 @@
 #include <rocksdb/version.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -91,11 +92,15 @@ public:
         rocksdb::Options rocks;
         rocks.create_if_missing = true;
         rocks.IncreaseParallelism(2);
-        rocks.write_buffer_size = kWriteBufferBytes;
+        // Cache and buffers together keep to the memory that each side has.
+        write_buffer_bytes_ = std::min(kWriteBufferBytes, options.memory_bytes / 8);
+        cache_bytes_ =
+            options.memory_bytes < 2_GiB ? options.memory_bytes / 2 : options.memory_bytes;
+        rocks.write_buffer_size = write_buffer_bytes_;
         rocks.max_write_buffer_number = kWriteBuffers;
         rocks.compression = rocksdb::kNoCompression;
         rocksdb::BlockBasedTableOptions table;
-        table.block_cache = rocksdb::NewLRUCache(options.memory_bytes);
+        table.block_cache = rocksdb::NewLRUCache(cache_bytes_);
         table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
         rocks.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
         rocksdb::DB* db = nullptr;
@@ -113,7 +118,7 @@ public:
         return fmt::format(
             "write buffers {} x {} MiB, cache {} MiB, bloom 10 bits, no compression, 2 background "
             "threads, compacted before reads{}",
-            kWriteBuffers, kWriteBufferBytes >> 20, options_.memory_bytes >> 20,
+            kWriteBuffers, write_buffer_bytes_ >> 20, cache_bytes_ >> 20,
             options_.durability == Durability::kSync ? ", synced commits" : "");
     }
     std::string version() const override {
@@ -121,9 +126,11 @@ public:
     }
 
 private:
-    static constexpr std::size_t kWriteBufferBytes = 128 << 20;
+    static constexpr std::uint64_t kWriteBufferBytes = 128_MiB;
     static constexpr int kWriteBuffers = 4;
     StoreOptions options_;
+    std::uint64_t write_buffer_bytes_ = 0;
+    std::uint64_t cache_bytes_ = 0;
     std::unique_ptr<rocksdb::DB> db_;
 };
 

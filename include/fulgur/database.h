@@ -133,6 +133,8 @@ public:
     Result<void> checkpoint();
 
     Stats stats() const;
+    /// `stats()` for Prometheus: see metrics_text.
+    std::string metrics() const;
 
     struct VerifyReport {
         std::uint64_t pages = 0;

@@ -19,6 +19,11 @@ namespace db {
 class Engine;
 struct ReaderState;
 struct CursorState;
+/// Gives a reader's state back to the engine, which uses it again.
+struct EndReader {
+    void operator()(ReaderState* state) const noexcept;
+};
+using ReaderHandle = std::unique_ptr<ReaderState, EndReader>;
 }  // namespace db
 
 /// One consistent moment of the database, and the life of every view taken from it.
@@ -66,9 +71,13 @@ private:
     friend class Database;
     friend class Snapshot;
     friend class Keyspace;
-    explicit Reader(std::unique_ptr<db::ReaderState> state) noexcept;
+    explicit Reader(db::ReaderHandle state) noexcept;
     Result<std::optional<Bytes>> get_any(const Keyspace& keyspace, Bytes key);
-    std::unique_ptr<db::ReaderState> state_;
+    Result<std::optional<Bytes>> get_value(const Keyspace& keyspace, const char* record);
+    Result<std::optional<Bytes>> get_counted(const Keyspace& keyspace, Bytes key);
+    Result<void> get_many_any(const Keyspace& keyspace, std::span<const Bytes> keys,
+                              std::span<std::optional<Bytes>> views);
+    db::ReaderHandle state_;
 };
 
 /// Walks the keys of a range both ways. Values stay valid as the reader's views do; a key until the

@@ -7,6 +7,7 @@
 
 #include "bench/bench_error.h"
 #include "bench/environment.h"
+#include "bench/memory_limit.h"
 #include "bench/report_table.h"
 #include "bench/report_text.h"
 #include "bench/result_file.h"
@@ -34,6 +35,7 @@ struct RunArguments {
     bench::Parameters parameters;
     double seconds = 3;
     double rate = 0;
+    std::uint64_t memory_limit = 0;
     unsigned rounds = 3;
     bool sync = false;
     bool quick = false;
@@ -190,10 +192,9 @@ void measure(Context& context, const RunArguments& arguments, bench::Plan plan, 
     std::optional<bench::ResultWriter> writer;
     if (!arguments.out.empty()) writer.emplace(arguments.out, run.environment, run.quick);
     Progress progress("bench", arguments.progress, context.error, context.clock);
-    for (const std::uint32_t threads : arguments.threads) {
-        plan.parameters.threads = threads;
+    const auto measure_plan = [&](const bench::Plan& part) {
         bench::Runner runner(
-            plan, context.clock,
+            part, context.clock,
             [&](const bench::Runner::Progress& at) {
                 progress.update_now({.rows = static_cast<std::uint64_t>(at.done * 1000)});
             },
@@ -206,6 +207,20 @@ void measure(Context& context, const RunArguments& arguments, bench::Plan plan, 
                 if (writer) writer->add(result);
             });
         runner.run();
+    };
+    for (const std::uint32_t threads : arguments.threads) {
+        plan.parameters.threads = threads;
+        if (arguments.memory_limit == 0) {
+            measure_plan(plan);
+            continue;
+        }
+        // Each side alone in the limit: they would share it, page cache included.
+        for (const bench::Side* side : plan.sides) {
+            bench::Plan alone = plan;
+            alone.sides = {side};
+            const bench::MemoryLimit limit(arguments.memory_limit);
+            measure_plan(alone);
+        }
     }
     progress.clear();
     bench::complete(run.environment);
@@ -246,6 +261,14 @@ ExitCode run(Context& context, const RunArguments& arguments) {
     plan.seconds = arguments.seconds;
     plan.rounds = arguments.rounds;
     plan.open_loop.rate = arguments.rate;
+    if (arguments.memory_limit != 0) {
+        // Room for the program itself; a cache of the rest.
+        constexpr std::uint64_t kBesideBytes = 64_MiB;
+        if (arguments.memory_limit < 2 * kBesideBytes) {
+            return context.fail(ExitCode::kUsage, "--memory-limit is below its least, 128 MiB");
+        }
+        plan.parameters.memory_bytes = arguments.memory_limit - kBesideBytes;
+    }
     if (arguments.sync) plan.parameters.durability = Durability::kSync;
     if (arguments.quick) {
         plan.parameters.rows = std::min(plan.parameters.rows, kQuickRows);
@@ -288,7 +311,7 @@ ExitCode run(Context& context, const RunArguments& arguments) {
     try {
         measure(context, arguments, plan, result);
     } catch (const bench::BenchError& failure) {
-        return context.fail(kBenchError, failure.what(), "what was measured before is in the file");
+        return context.fail(static_cast<ExitCode>(failure.exit()), failure.what());
     }
     show(context, result, arguments.format);
     const bool failed = std::ranges::any_of(
@@ -316,6 +339,10 @@ void define_run(CLI::App& app, RunArguments& arguments) {
         ->check(CLI::Range(1u, 256u))
         ->type_name("N,...");
     app.add_option("--memory", arguments.parameters.memory_bytes, "Cache or budget of each side")
+        ->transform(CLI::AsSizeValue(false))
+        ->type_name("SIZE");
+    app.add_option("--memory-limit", arguments.memory_limit,
+                   "Hold each side to so much memory, page cache included, one side at a time")
         ->transform(CLI::AsSizeValue(false))
         ->type_name("SIZE");
     app.add_option("--seconds", arguments.seconds, "Measured for each workload and side")

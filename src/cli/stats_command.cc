@@ -13,6 +13,59 @@ namespace {
 
 std::uint64_t number(Sequence sequence) { return static_cast<std::uint64_t>(sequence); }
 
+Json to_json(const Stats::Errors& errors) {
+    return {{"io", errors.io},
+            {"corruption", errors.corruption},
+            {"limit", errors.limit},
+            {"busy", errors.busy},
+            {"poisoned", errors.poisoned},
+            {"no_space", errors.no_space},
+            {"invalid", errors.invalid},
+            {"other", errors.other}};
+}
+
+/// Without the counts below each bound: those are for programs that read the metrics.
+Json to_json(const Stats::Distribution& of) {
+    return {{"count", of.count}, {"sum", of.sum},   {"p50", of.p50}, {"p90", of.p90},
+            {"p99", of.p99},     {"p999", of.p999}, {"max", of.max}};
+}
+
+Json to_json(const Stats::Reads& reads) {
+    return {{"gets", reads.gets},
+            {"gets_absent", reads.gets_absent},
+            {"gets_failed", reads.gets_failed},
+            {"gets_cold", reads.gets_cold},
+            {"get_many_calls", reads.get_many_calls},
+            {"get_many_keys", reads.get_many_keys},
+            {"get_many_absent", reads.get_many_absent},
+            {"part_reads", reads.part_reads},
+            {"cursors", reads.cursors},
+            {"cursor_rows", reads.cursor_rows},
+            {"errors", to_json(reads.errors)}};
+}
+
+Json to_json(const Stats::Writes& writes) {
+    return {{"sync_commits", writes.sync_commits},
+            {"os_commits", writes.os_commits},
+            {"buffered_commits", writes.buffered_commits},
+            {"puts", writes.puts},
+            {"erases", writes.erases},
+            {"bytes", writes.bytes},
+            {"large_values", writes.large_values},
+            {"large_bytes", writes.large_bytes},
+            {"errors", to_json(writes.errors)}};
+}
+
+Json to_json(const Stats::Latencies& latency) {
+    return {{"get", to_json(latency.get)},
+            {"get_many", to_json(latency.get_many)},
+            {"sync_commit", to_json(latency.sync_commit)},
+            {"os_commit", to_json(latency.os_commit)},
+            {"buffered_commit", to_json(latency.buffered_commit)},
+            {"checkpoint", to_json(latency.checkpoint)},
+            {"log_sync", to_json(latency.log_sync)}};
+}
+
 Json to_json(const Stats& stats) {
     Json object;
     set_bytes(object, "path", stats.path);
@@ -22,6 +75,7 @@ Json to_json(const Stats& stats) {
     object["checkpointed"] = number(stats.checkpointed);
     object["poisoned"] = stats.poisoned;
     object["commits"] = stats.commits;
+    object["commits_replayed"] = stats.commits_replayed;
     object["log_bytes_live"] = stats.log_bytes_live;
     object["log_bytes_written"] = stats.log_bytes_written;
     object["log_syncs"] = stats.log_syncs;
@@ -42,6 +96,17 @@ Json to_json(const Stats& stats) {
     object["readers"] = stats.readers;
     object["snapshots"] = stats.snapshots;
     object["oldest_reader"] = number(stats.oldest_reader);
+    object["oldest_snapshot"] = number(stats.oldest_snapshot);
+    object["oldest_snapshot_ms"] = stats.oldest_snapshot_ms;
+    object["reads"] = to_json(stats.reads);
+    object["writes"] = to_json(stats.writes);
+    object["data_bytes_written"] = stats.data_bytes_written;
+    object["data_bytes_read"] = stats.data_bytes_read;
+    object["data_syncs"] = stats.data_syncs;
+    object["log_bytes_since_checkpoint"] = stats.log_bytes_since_checkpoint;
+    object["log_commits_synced"] = stats.log_commits_synced;
+    object["latency"] = to_json(stats.latency);
+    object["log_groups"] = to_json(stats.log_groups);
     object["keyspaces"] = Json::array();
     for (const Stats::OfKeyspace& keyspace : stats.keyspaces) {
         Json item;
@@ -82,14 +147,25 @@ std::string to_text(const Stats& stats) {
     return text;
 }
 
-ExitCode run(Context& context, const DatabaseArguments& arguments) {
-    Result<Database> database = open_database(arguments, Access::kRead);
+struct Arguments {
+    DatabaseArguments database;
+    std::string format = "text";
+};
+
+ExitCode run(Context& context, const Arguments& arguments) {
+    if (context.json && arguments.format != "text") {
+        return context.fail(ExitCode::kUsage, "--json and --format name two formats",
+                            "give one of them");
+    }
+    Result<Database> database = open_database(arguments.database, Access::kRead);
     if (!database.ok()) return context.fail(database.error());
     const Stats stats = database->stats();
     const ExitCode code = close_database(context, *database, ExitCode::kOk);
     if (code != ExitCode::kOk) return code;
     if (context.json) {
         context.print_json(to_json(stats));
+    } else if (arguments.format == "prometheus") {
+        context.out.write(metrics_text(stats));
     } else {
         context.out.write(to_text(stats));
     }
@@ -100,8 +176,13 @@ ExitCode run(Context& context, const DatabaseArguments& arguments) {
 
 Command add_stats(CLI::App& root) {
     CLI::App* const app = root.add_subcommand("stats", "Sizes, positions and keyspaces");
-    const auto arguments = std::make_shared<DatabaseArguments>();
-    add_database(*app, *arguments);
+    const auto arguments = std::make_shared<Arguments>();
+    add_database(*app, arguments->database);
+    app->add_option("--format", arguments->format,
+                    "text, or prometheus: the OpenMetrics text format")
+        ->check(CLI::IsMember({"text", "prometheus"}))
+        ->type_name("FORMAT")
+        ->capture_default_str();
     app->footer(
         "Sizes are in bytes in --json. Counters are since this command opened the database.");
     return {app, [arguments](Context& context) { return run(context, *arguments); }};

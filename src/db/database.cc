@@ -103,6 +103,7 @@ Result<Sequence> Database::commit(const WriteBatch& batch, Durability durability
 Result<void> Database::sync() { return engine_->sync(); }
 Result<void> Database::checkpoint() { return engine_->checkpoint(); }
 Stats Database::stats() const { return engine_->stats(); }
+std::string Database::metrics() const { return metrics_text(engine_->stats()); }
 
 Result<Database::VerifyReport> Database::verify(
     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {

@@ -31,6 +31,7 @@
 #include "base/thread_annotations.h"
 #include "db/commit_record.h"
 #include "db/engine_options.h"
+#include "db/metrics.h"
 #include "db/operation_gate.h"
 #include "os/arena.h"
 #include "os/mutex.h"
@@ -51,6 +52,9 @@ struct KeyspaceState {
     std::uint32_t id = 0;
     std::string name;
     std::unique_ptr<storage::Tree> tree;
+    /// The least of `dropped_at` and, once the database is closed, 0: what a get asks instead of
+    /// two things, and in the line where it finds the tree.
+    std::atomic<std::uint64_t> readable_below{~std::uint64_t{0}};
     /// Sequence of the drop, or the greatest number. Stored before the drop is visible.
     std::atomic<std::uint64_t> dropped_at{~std::uint64_t{0}};
     storage::KeyspaceMeta meta;
@@ -61,6 +65,11 @@ struct KeyspaceState {
     /// Whether a reader at `sequence` may look.
     bool visible_at(Sequence sequence) const {
         return static_cast<std::uint64_t>(sequence) < dropped_at.load(std::memory_order_acquire);
+    }
+    /// The same, and the database is open.
+    bool readable_at(Sequence sequence) const {
+        return static_cast<std::uint64_t>(sequence) <
+               readable_below.load(std::memory_order_acquire);
     }
 };
 
@@ -73,6 +82,8 @@ struct CommitOperation {
     std::uint64_t head = 0;
     std::size_t order = 0;
 };
+
+struct ReaderState;
 
 class Engine {
 public:
@@ -101,6 +112,10 @@ public:
 
     // Readers.
     storage::Versions& versions() { return versions_; }
+    /// The state of that slot's readers; only the slot's owner asks. Made with the first reader.
+    ReaderState& reader_state(storage::Versions::Slot& slot);
+    ReadMetrics& read_metrics() { return read_metrics_; }
+    std::uint64_t now_ns() const { return options_.clock->now_ns(); }
     Result<std::optional<storage::Record>> find(KeyspaceState& keyspace, Bytes key, Sequence at);
     /// The bytes of a found record; a large value is loaded.
     Result<Bytes> value_of(KeyspaceState& keyspace, const storage::Record& record);
@@ -148,10 +163,13 @@ private:
     void mark_dropped(KeyspaceState& keyspace, Sequence sequence) REQUIRES(commit_mutex_);
 
     // Committing (engine_commit.cc).
+    template <typename Commit>
+    Result<Sequence> measured(Durability durability, const Commit& commit);
+    Result<Sequence> commit_batch(const WriteBatch& batch, Durability durability);
     Result<Sequence> commit_sorted(SortedOperations& operations, Durability durability);
     Result<storage::LogTicket> log_and_apply(const SortedOperations& operations,
                                              std::vector<storage::TreeOperation>& tree_operations,
-                                             Bytes body);
+                                             Bytes body, const CommitCounts& counts);
     void apply(const SortedOperations& operations,
                std::vector<storage::TreeOperation>& tree_operations) noexcept
         REQUIRES(commit_mutex_);
@@ -180,6 +198,12 @@ private:
     bool checkpoint_due() const;
     void run_log_ticks();
     void run_checkpoints();
+    void end_reads();
+
+    // Statistics (engine_stats.cc).
+    void add_reads(Stats& stats) const;
+    void add_writes(Stats& stats) const;
+    void add_latencies(Stats& stats) const;
 
     EngineOptions options_;
     std::unique_ptr<os::DirectoryLock> lock_;
@@ -206,11 +230,16 @@ private:
     Sequence last_ GUARDED_BY(commit_mutex_){};
     storage::Versions::Slot* writer_slot_ = nullptr;
     std::atomic<std::uint64_t> log_bytes_since_checkpoint_{0};
-    std::atomic<std::uint64_t> commits_{0};
     std::atomic<std::uint64_t> checkpoints_{0};
     std::atomic<std::uint64_t> checkpoint_failures_{0};
     std::atomic<std::uint64_t> checkpointed_{0};
+    std::uint64_t replayed_ = 0;  ///< commits; constant once open
     OperationGate gate_;
+    CommitMetrics commit_metrics_;
+    ReadMetrics read_metrics_;
+    storage::SharedHistogram checkpoint_ns_;
+    /// By slot; null where no reader has been yet.
+    std::unique_ptr<std::atomic<ReaderState*>[]> reader_states_;
 
     mutable os::Mutex state_mutex_;
     std::optional<Error> poison_ GUARDED_BY(state_mutex_);

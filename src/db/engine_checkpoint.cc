@@ -1,4 +1,4 @@
-// Checkpoints, poisoning, background work, statistics, closing.
+// Checkpoints, poisoning, background work, closing.
 #include <algorithm>
 
 #include "base/planted.h"
@@ -42,8 +42,10 @@ Result<void> Engine::checkpoint() {
 Result<void> Engine::checkpoint_locked() {
     if (Result<void> writable = check_writable(); !writable) return writable;
     const std::uint64_t log_bytes = log_bytes_since_checkpoint_.load(std::memory_order_relaxed);
+    const std::uint64_t start_ns = now_ns();
     Result<void> done = checkpointer_->run([this] { return begin_checkpoint(); });
     if (done) {
+        checkpoint_ns_.record(now_ns() - start_ns);
         checkpoints_.fetch_add(1, std::memory_order_relaxed);
         checkpointed_.store(to_number(checkpointer_->superblock().replay),
                             std::memory_order_relaxed);
@@ -169,10 +171,19 @@ Result<void> Engine::sync() {
     return log_->sync_all();
 }
 
+/// From the close on gets find no keyspace readable.
+void Engine::end_reads() {
+    os::MutexLock lock(commit_mutex_);
+    for (auto& [id, state] : keyspaces_) {
+        state->readable_below.store(0, std::memory_order_release);
+    }
+}
+
 Result<void> Engine::close() {
     if (!gate_.close()) return closed_error();
     stop_background();
     gate_.wait_until_empty();
+    end_reads();
     os::MutexLock lock(checkpoint_mutex_);
     Result<void> result = check_writable();
     if (result) result = log_->sync_all();
@@ -189,47 +200,6 @@ Result<void> Engine::close() {
     if (result) result = log_->close();
     lock_.reset();
     return result;
-}
-
-Stats Engine::stats() {
-    Stats stats;
-    stats.path = options_.path;
-    stats.format_version = storage::Superblock::kFormatVersion;
-    stats.visible = versions_.visible();
-    stats.durable = log_->durable_sequence();
-    stats.checkpointed = Sequence{checkpointed_.load(std::memory_order_relaxed)};
-    stats.poisoned = poisoned_.load(std::memory_order_acquire) || log_->poisoned();
-    stats.commits = commits_.load(std::memory_order_relaxed);
-    const storage::LogStats log = log_->stats();
-    stats.log_bytes_live = log.live_bytes;
-    stats.log_bytes_written = log.bytes_written;
-    stats.log_syncs = log.syncs;
-    stats.log_segments = log.live_segments;
-    stats.memory_budget = frames_.budget();
-    stats.memory_used = frames_.used();
-    stats.memory_retired = versions_.retired_bytes();
-    const storage::SpaceManager::Stats space = space_.stats();
-    stats.data_file_bytes = space_.file_sectors() * storage::kSectorBytes;
-    stats.data_used_bytes = space.used_sectors * storage::kSectorBytes;
-    stats.data_free_bytes = space.free_sectors * storage::kSectorBytes;
-    stats.data_pending_bytes = space.pending_sectors * storage::kSectorBytes;
-    stats.checkpoints = checkpoints_.load(std::memory_order_relaxed);
-    stats.checkpoint_failures = checkpoint_failures_.load(std::memory_order_relaxed);
-    stats.pages_written = checkpointer_->pages_written();
-    stats.pages_read = counters_.pages_read.load(std::memory_order_relaxed);
-    stats.consolidations = counters_.consolidations.load(std::memory_order_relaxed);
-    stats.splits = counters_.splits.load(std::memory_order_relaxed);
-    const storage::Versions::Readers readers = versions_.readers();
-    stats.readers = readers.count;
-    stats.oldest_reader = readers.oldest;
-    stats.snapshots = versions_.snapshot_count();
-    os::MutexLock lock(commit_mutex_);
-    versions_.pin(*writer_slot_);  // Who holds the mutex is the writer.
-    for (auto& [id, state] : keyspaces_) {
-        if (!state->dropped()) stats.keyspaces.push_back({state->name, id, state->tree->height()});
-    }
-    versions_.unpin(*writer_slot_);
-    return stats;
 }
 
 }  // namespace fulgur::db

@@ -51,10 +51,29 @@ void trim(std::vector<T>& buffer) {
 
 }  // namespace
 
+/// Runs a commit of rows; times it when it is its turn, and counts its error.
+template <typename Commit>
+Result<Sequence> Engine::measured(Durability durability, const Commit& commit) {
+    const bool timed = commit_metrics_.take_sample(durability);
+    const std::uint64_t start_ns = timed ? now_ns() : 0;
+    Result<Sequence> done = commit();
+    if (!done) [[unlikely]] {
+        commit_metrics_.errors.add(done.error().code());
+        if (timed) commit_metrics_.time_next(durability);
+    } else if (timed) {
+        commit_metrics_.latency_ns[CommitMetrics::level(durability)].record(now_ns() - start_ns);
+    }
+    return done;
+}
+
 Result<Sequence> Engine::commit(const WriteBatch& batch, Durability durability) {
+    if (batch.empty() && is_open()) return versions_.visible();
+    return measured(durability, [&] { return commit_batch(batch, durability); });
+}
+
+Result<Sequence> Engine::commit_batch(const WriteBatch& batch, Durability durability) {
     const GatePass pass(gate_);
     if (!pass) return closed_error();
-    if (batch.empty()) return versions_.visible();
     if (batch.mixed() || batch.database() != this) {
         return Error(ErrorCode::kInvalid, "the batch holds keyspaces of another database");
     }
@@ -83,13 +102,15 @@ Result<Sequence> Engine::commit(const WriteBatch& batch, Durability durability) 
 
 Result<Sequence> Engine::commit_one(KeyspaceState& keyspace, Bytes key, Bytes value, bool erase,
                                     Durability durability) {
-    const GatePass pass(gate_);
-    if (!pass) return closed_error();
-    if (key.size() > kKeyBytesMax) return limit("the key is over 65,535 bytes");
-    if (value.size() > kValueBytesMax) return limit("the value is over 4 GiB - 1");
-    thread_local std::vector<CommitOperation> operations;
-    operations.assign(1, {&keyspace, key, value, erase, 0, 0});
-    return commit_sorted(operations, durability);
+    return measured(durability, [&]() -> Result<Sequence> {
+        const GatePass pass(gate_);
+        if (!pass) return closed_error();
+        if (key.size() > kKeyBytesMax) return limit("the key is over 65,535 bytes");
+        if (value.size() > kValueBytesMax) return limit("the value is over 4 GiB - 1");
+        thread_local std::vector<CommitOperation> operations;
+        operations.assign(1, {&keyspace, key, value, erase, 0, 0});
+        return commit_sorted(operations, durability);
+    });
 }
 
 Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability durability) {
@@ -108,18 +129,25 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
     thread_local std::vector<TreeOperation> tree_operations;
     tree_operations.resize(operations.size());
     std::size_t next_large = 0;
+    CommitCounts counts;
+    counts.durability = durability;
     for (std::size_t i = 0; i < operations.size(); ++i) {
         const CommitOperation& from = operations[i];
+        ++(from.erase ? counts.erases : counts.puts);
+        counts.bytes += from.key.size() + from.value.size();
         TreeOperation& to = tree_operations[i];
         to = {from.key, from.value, 0, from.erase ? storage::kTombstone : std::uint8_t{0}, nullptr};
         if (next_large < large.operations.size() && large.operations[next_large] == i) {
             to.value = {large.references.data() + next_large++ * sizeof(LargeReference),
                         sizeof(LargeReference)};
             to.flags = storage::kLarge;
+            ++counts.large_values;
+            counts.large_bytes += from.value.size();
         }
     }
 
-    const Result<storage::LogTicket> ticket = log_and_apply(operations, tree_operations, bytes);
+    const Result<storage::LogTicket> ticket =
+        log_and_apply(operations, tree_operations, bytes, counts);
     trim(body);
     trim(tree_operations);
     if (!ticket) {
@@ -127,7 +155,6 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
         return ticket.error();
     }
     for (auto& value : large.values) static_cast<void>(value.release());
-    commits_.fetch_add(1, std::memory_order_relaxed);
     if (FULGUR_PLANTED("commit_returns_unsynced")) durability = Durability::kBuffered;
     if (Result<void> waited = log_->wait(*ticket, durability); !waited) return waited.error();
     return ticket->sequence;
@@ -136,7 +163,7 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
 /// Steps 1 to 4.
 Result<storage::LogTicket> Engine::log_and_apply(const SortedOperations& operations,
                                                  std::vector<TreeOperation>& tree_operations,
-                                                 Bytes body) {
+                                                 Bytes body, const CommitCounts& counts) {
     const std::uint32_t crc = crc32c(body);
     for (int waits = 0;;) {
         os::MutexLock lock(commit_mutex_);
@@ -156,6 +183,7 @@ Result<storage::LogTicket> Engine::log_and_apply(const SortedOperations& operati
             apply(operations, tree_operations);
             os::yield_point("before visible");
             versions_.set_visible(last_);
+            commit_metrics_.count(counts);
         }
         versions_.unpin(*writer_slot_);
         return ticket;
@@ -219,10 +247,8 @@ Error Engine::over_budget() {
     // The writer's own pin is one of them.
     if (readers.count > 1 && versions_.retired_bytes() > frames_.budget() / 8) {
         return Error(ErrorCode::kBusy,
-                     "readers keep memory from being used again; the oldest one reads at the "
-                     "sequence "
-                     "given as byte")
-            .at("reader", storage::to_number(readers.oldest));
+                     "readers keep memory from being used again; end the oldest one, or refresh it")
+            .at("it reads at sequence " + std::to_string(storage::to_number(readers.oldest)));
     }
     return limit("the data does not fit the memory budget; raise memory_budget");
 }
@@ -365,7 +391,7 @@ Result<storage::LogTicket> Engine::commit_keyspace_change(LogOperation type, Key
         add_keyspace(next_keyspace_id_++, std::string(name));
     }
     versions_.set_visible(last_);
-    commits_.fetch_add(1, std::memory_order_relaxed);
+    commit_metrics_.count({});
     return ticket;
 }
 

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/planted.h"
 #include "db/engine.h"
+#include "db/reader_state.h"
 #include "os/machine.h"
 #include "os/random.h"
 
@@ -39,7 +40,8 @@ Engine::Engine(EngineOptions options)
       arena_(arena_bytes(options_.user.memory_budget)),
       frames_(arena_, options_.user.memory_budget),
       versions_(kReadersMax + kOwnSlots),
-      space_(options_.data_sectors_max) {
+      space_(options_.data_sectors_max),
+      reader_states_(std::make_unique<std::atomic<ReaderState*>[]>(versions_.slots_max())) {
     writer_slot_ = versions_.take_slot();
 }
 
@@ -223,6 +225,7 @@ KeyspaceState* Engine::add_keyspace(std::uint32_t id, std::string name) {
 void Engine::mark_dropped(KeyspaceState& keyspace, Sequence sequence) {
     names_.erase(keyspace.name);
     keyspace.dropped_at.store(storage::to_number(sequence), std::memory_order_release);
+    keyspace.readable_below.store(storage::to_number(sequence), std::memory_order_release);
 }
 
 // ---- recovery -----------------------------------------------------------------------------------
@@ -323,7 +326,7 @@ Result<void> Engine::replay(Sequence sequence, Bytes body) {
     if (!done) return done;
     last_ = sequence;
     versions_.set_visible(std::max(sequence, versions_.visible()));
-    commits_.fetch_add(1, std::memory_order_relaxed);
+    ++replayed_;
     log_bytes_since_checkpoint_.fetch_add(body.size(), std::memory_order_relaxed);
     return {};
 }
@@ -426,7 +429,7 @@ Result<void> Engine::replay_keyspace_operation(const LoggedOperation& operation,
 
 void Engine::start_background() {
     // Touching ahead only saves time; without the thread everything works.
-    static_cast<void>(arena_.start_toucher().ok());
+    static_cast<void>(arena_.start_toucher(options_.user.memory_budget).ok());
     log_thread_ = os::Thread("fulgur-log", [this] { run_log_ticks(); });
     checkpoint_thread_ = os::Thread("fulgur-ckpt", [this] { run_checkpoints(); });
 }
@@ -451,6 +454,7 @@ Engine::~Engine() {
         for (auto& [id, state] : keyspaces_) state->tree.reset();
     }
     versions_.reclaim_all();
+    for (std::size_t i = 0; i < versions_.slots_max(); ++i) delete reader_states_[i].load();
 }
 
 }  // namespace fulgur::db

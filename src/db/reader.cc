@@ -16,8 +16,8 @@ using storage::Record;
 
 namespace db {
 
-Result<std::unique_ptr<ReaderState>> ReaderState::make(const std::shared_ptr<Engine>& engine,
-                                                       const Sequence* snapshot) {
+Result<ReaderHandle> ReaderState::make(const std::shared_ptr<Engine>& engine,
+                                       const Sequence* snapshot) {
     if (Result<void> open = engine->check_open(); !open) return open.error();
     storage::Versions& versions = engine->versions();
     storage::Versions::Slot* slot = versions.take_slot();
@@ -25,24 +25,40 @@ Result<std::unique_ptr<ReaderState>> ReaderState::make(const std::shared_ptr<Eng
         return Error(ErrorCode::kBusy,
                      "all reader slots are taken; end readers that are not needed");
     }
-    auto state = std::make_unique<ReaderState>();
-    state->engine = engine;
-    state->slot = slot;
-    state->sequence = versions.pin(*slot);
+    ReaderState& state = engine->reader_state(*slot);
+    state.engine = engine;
+    state.sequence = versions.pin(*slot);
+    state.at_snapshot = snapshot != nullptr;
     if (snapshot != nullptr) {
-        state->sequence = *snapshot;
-        state->at_snapshot = true;
-        versions.add_snapshot(*snapshot);
+        state.sequence = *snapshot;
+        // Its snapshot is registered, with the time.
+        versions.add_snapshot(*snapshot, 0);
     }
-    return state;
+    return ReaderHandle(&state);
 }
 
-ReaderState::~ReaderState() {
-    views.end();
-    if (slot == nullptr) return;
-    if (at_snapshot) engine->versions().remove_snapshot(sequence);
-    engine->versions().unpin(*slot);
-    engine->versions().give_slot(slot);
+void EndReader::operator()(ReaderState* state) const noexcept {
+    // Once the slot is given back the state may be another reader's; and with the last reference
+    // the engine ends, and the state with it.
+    const std::shared_ptr<Engine> engine = std::move(state->engine);
+    storage::Versions& versions = engine->versions();
+    state->views.end();
+    if (state->at_snapshot) versions.remove_snapshot(state->sequence);
+    versions.unpin(*state->slot);
+    versions.give_slot(state->slot);
+}
+
+ReaderState& Engine::reader_state(storage::Versions::Slot& slot) {
+    const std::size_t index = versions_.index_of(slot);
+    std::atomic<ReaderState*>& place = reader_states_[index];
+    if (ReaderState* made = place.load(std::memory_order_acquire)) return *made;
+    auto* state = new ReaderState;
+    state->slot = &slot;
+    state->stripe = index;
+    read_metrics_.get_ns.prepare(index);
+    read_metrics_.get_many_ns.prepare(index);
+    place.store(state, std::memory_order_release);
+    return *state;
 }
 
 Result<void> ReaderState::check(const Engine* of, const KeyspaceState& keyspace) const {
@@ -116,7 +132,7 @@ Result<std::optional<Record>> Engine::find(KeyspaceState& keyspace, Bytes key, S
 
 // ---- Reader -------------------------------------------------------------------------------------
 
-Reader::Reader(std::unique_ptr<ReaderState> state) noexcept : state_(std::move(state)) {}
+Reader::Reader(db::ReaderHandle state) noexcept : state_(std::move(state)) {}
 Reader::Reader(Reader&&) noexcept = default;
 Reader& Reader::operator=(Reader&&) noexcept = default;
 Reader::~Reader() = default;
@@ -133,42 +149,97 @@ void Reader::refresh() {
 
 /// The common case, pages in memory and an inline value, with nothing else in the function: what it
 /// does beside waiting for memory keeps the processor from starting the next get meanwhile.
+/// Counting is one addition to a line that is the reader's own; docs/benchmarks.md has its cost.
 Result<std::optional<Bytes>> Reader::get(const Keyspace& keyspace, Bytes key) & {
-    const ReaderState& state = *state_;
+    ReaderState& state = *state_;
     const auto& of = *static_cast<const KeyspaceState*>(keyspace.state_);
-    if (state.may_read(keyspace.engine_.get(), of)) [[likely]] {
+    const bool timed = state.counts.gets.add() % db::kSampleEvery == 0;
+    if (!timed && state.may_read(keyspace.engine_.get(), of)) [[likely]] {
         if (const storage::Leaf* leaf = of.tree->resident_leaf(key)) [[likely]] {
             const char* const bytes = leaf->locate(key.substr(leaf->prefix_size),
                                                    storage::print_of(hash64(key)), state.sequence);
-            if (bytes == nullptr || Record(bytes).tombstone()) return std::optional<Bytes>();
-            if (!Record(bytes).large()) [[likely]] {
-                return std::optional<Bytes>(state_->views.show(Record(bytes).value()));
+            if (bytes == nullptr || Record(bytes).tombstone()) {
+                // The fence makes the compiler load the state anew here, instead of keeping it in a
+                // register while every get searches.
+                std::atomic_signal_fence(std::memory_order_seq_cst);
+                state_->counts.gets_absent.add();
+                return std::optional<Bytes>();
             }
+            if (Record(bytes).large()) [[unlikely]] {
+                return get_value(keyspace, bytes);
+            }
+            return std::optional<Bytes>(state_->views.show(Record(bytes).value()));
         }
     }
-    return get_any(keyspace, key);
+    return get_counted(keyspace, key);
+}
+
+/// Out of line, as all that follows, so that the common case keeps no registers for it.
+[[gnu::noinline]] Result<std::optional<Bytes>> Reader::get_value(const Keyspace& keyspace,
+                                                                 const char* record) {
+    auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
+    Result<Bytes> value = state_->engine->value_of(of, Record(record));
+    if (!value) {
+        state_->counts.gets_failed.add();
+        return state_->failed(value.error());
+    }
+    return std::optional<Bytes>(state_->views.show(*value));
+}
+
+/// The other cases, and the turn of a get to be timed. It is counted already.
+Result<std::optional<Bytes>> Reader::get_counted(const Keyspace& keyspace, Bytes key) {
+    if (state_->counts.gets.value() % db::kSampleEvery != 0) return get_any(keyspace, key);
+    db::Engine& engine = *state_->engine;
+    const std::uint64_t start_ns = engine.now_ns();
+    Result<std::optional<Bytes>> value = get_any(keyspace, key);
+    engine.read_metrics().get_ns.record(engine.now_ns() - start_ns, state_->stripe);
+    return value;
 }
 
 Result<std::optional<Bytes>> Reader::get_any(const Keyspace& keyspace, Bytes key) {
     auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
+    const auto failed = [this](const Error& error) {
+        state_->counts.gets_failed.add();
+        return state_->failed(error);
+    };
     if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) {
-        return ready.error();
+        return failed(ready.error());
     }
+    if (of.tree->resident_leaf(key) == nullptr) state_->counts.gets_cold.add();
     Result<std::optional<Record>> found = state_->engine->find(of, key, state_->sequence);
-    if (!found) return found.error();
-    if (!*found) return std::optional<Bytes>();
-    Result<Bytes> value = state_->engine->value_of(of, **found);
-    if (!value) return value.error();
-    return std::optional<Bytes>(state_->views.show(*value));
+    if (!found) return failed(found.error());
+    if (!*found) {
+        state_->counts.gets_absent.add();
+        return std::optional<Bytes>();
+    }
+    return get_value(keyspace, (*found)->bytes());
 }
 
 Result<void> Reader::get_many(const Keyspace& keyspace, std::span<const Bytes> keys,
                               std::span<std::optional<Bytes>> views) & {
+    db::ReadCounts& counts = state_->counts;
+    counts.get_many_keys.add(keys.size());
+    db::Engine& engine = *state_->engine;
+    const bool timed = counts.get_many_calls.add() % db::kSampleEvery == 0;
+    const std::uint64_t start_ns = timed ? engine.now_ns() : 0;
+    Result<void> done = get_many_any(keyspace, keys, views);
+    if (timed) [[unlikely]] {
+        engine.read_metrics().get_many_ns.record(engine.now_ns() - start_ns, state_->stripe);
+    }
+    if (!done) [[unlikely]] {
+        return state_->failed(done.error());
+    }
+    return done;
+}
+
+Result<void> Reader::get_many_any(const Keyspace& keyspace, std::span<const Bytes> keys,
+                                  std::span<std::optional<Bytes>> views) {
     auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
     if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) return ready;
     if (views.size() < keys.size()) {
         return Error(ErrorCode::kInvalid, "get_many: fewer views than keys");
     }
+    std::size_t absent = 0;
     std::array<std::optional<Record>, storage::Tree::kGroupMax> records;
     for (std::size_t begin = 0; begin < keys.size(); begin += records.size()) {
         const std::size_t n = std::min(records.size(), keys.size() - begin);
@@ -176,7 +247,10 @@ Result<void> Reader::get_many(const Keyspace& keyspace, std::span<const Bytes> k
         if (!found) return found;
         for (std::size_t i = 0; i < n; ++i) {
             views[begin + i].reset();
-            if (!records[i] || records[i]->tombstone()) continue;
+            if (!records[i] || records[i]->tombstone()) {
+                ++absent;
+                continue;
+            }
             if (!records[i]->large()) [[likely]] {
                 views[begin + i] = state_->views.show(records[i]->value());
                 continue;
@@ -186,26 +260,30 @@ Result<void> Reader::get_many(const Keyspace& keyspace, std::span<const Bytes> k
             views[begin + i] = state_->views.show(*value);
         }
     }
+    state_->counts.get_many_absent.add(absent);
     return {};
 }
 
 Result<std::optional<std::size_t>> Reader::read(const Keyspace& keyspace, Bytes key,
                                                 std::uint64_t offset, std::span<char> into) & {
     auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
-    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready)
-        return ready.error();
+    state_->counts.part_reads.add();
+    if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) {
+        return state_->failed(ready.error());
+    }
     Result<std::optional<Record>> found = state_->engine->find(of, key, state_->sequence);
-    if (!found) return found.error();
+    if (!found) return state_->failed(found.error());
     if (!*found) return std::optional<std::size_t>();
     Result<std::size_t> size = state_->engine->read_part(**found, offset, into);
-    if (!size) return size.error();
+    if (!size) return state_->failed(size.error());
     return std::optional<std::size_t>(*size);
 }
 
 Cursor Reader::cursor(const Keyspace& keyspace, KeyRange range) & {
     auto& of = *static_cast<KeyspaceState*>(keyspace.state_);
+    state_->counts.cursors.add();
     if (Result<void> ready = state_->check(keyspace.engine_.get(), of); !ready) {
-        return Cursor(std::make_unique<CursorState>(*state_, ready.error()));
+        return Cursor(std::make_unique<CursorState>(*state_, state_->failed(ready.error())));
     }
     return Cursor(std::make_unique<CursorState>(*state_, of, std::move(range)));
 }
@@ -224,8 +302,10 @@ void Cursor::show() {
     if (!valid_) {
         key_ = {};
         value_size_ = 0;
+        state_->count_end();
         return;
     }
+    state_->reader.counts.cursor_rows.add();
     key_ = state_->cursor->key();
     const Record& record = state_->cursor->record();
     value_ready_ = !record.large();
@@ -244,7 +324,7 @@ void Cursor::fetch_value() {
     if (value) {
         value_ = state_->reader.views.show(*value);
     } else {
-        state_->value_error = value.error();
+        state_->value_error = state_->reader.failed(value.error());
     }
 }
 
@@ -301,17 +381,16 @@ Snapshot::~Snapshot() = default;
 Sequence Snapshot::sequence() const noexcept { return state_->sequence; }
 
 Result<Reader> Snapshot::reader() const {
-    Result<std::unique_ptr<ReaderState>> state =
-        ReaderState::make(state_->engine, &state_->sequence);
+    Result<db::ReaderHandle> state = ReaderState::make(state_->engine, &state_->sequence);
     if (!state) return state.error();
     return Reader(*std::move(state));
 }
 
 Result<Snapshot> Database::snapshot() const {
     // Registered while this reader is pinned: see storage/versions.h.
-    Result<std::unique_ptr<ReaderState>> reader = ReaderState::make(engine_, nullptr);
+    Result<db::ReaderHandle> reader = ReaderState::make(engine_, nullptr);
     if (!reader) return reader.error();
-    engine_->versions().add_snapshot((*reader)->sequence);
+    engine_->versions().add_snapshot((*reader)->sequence, engine_->now_ns());
     auto state = std::make_unique<Snapshot::State>();
     state->engine = engine_;
     state->sequence = (*reader)->sequence;
@@ -319,7 +398,7 @@ Result<Snapshot> Database::snapshot() const {
 }
 
 Result<Reader> Database::try_reader() const {
-    Result<std::unique_ptr<ReaderState>> state = ReaderState::make(engine_, nullptr);
+    Result<db::ReaderHandle> state = ReaderState::make(engine_, nullptr);
     if (!state) return state.error();
     return Reader(*std::move(state));
 }
@@ -327,7 +406,7 @@ Result<Reader> Database::try_reader() const {
 Reader Database::reader() const { return try_reader().value(); }
 
 Result<std::optional<std::string>> Keyspace::get(Bytes key) const {
-    Result<std::unique_ptr<ReaderState>> state = ReaderState::make(engine_, nullptr);
+    Result<db::ReaderHandle> state = ReaderState::make(engine_, nullptr);
     if (!state) return state.error();
     Reader reader(*std::move(state));
     Result<std::optional<Bytes>> view = reader.get(*this, key);

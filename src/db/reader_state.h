@@ -41,20 +41,44 @@ private:
 #endif
 };
 
-struct ReaderState {
-    std::shared_ptr<Engine> engine;
+/// What the readers of one slot have counted, one after the other: see metrics.h. What a get counts
+/// comes first, so that it shares the line that a get reads anyway.
+struct ReadCounts {
+    OwnedCounter gets;
+    OwnedCounter gets_absent;
+
+    OwnedCounter gets_failed;
+    OwnedCounter gets_cold;
+    OwnedCounter get_many_calls;
+    OwnedCounter get_many_keys;
+    OwnedCounter get_many_absent;
+    OwnedCounter part_reads;
+    OwnedCounter cursors;
+    OwnedCounter cursor_rows;
+};
+
+/// Each slot has one for all its readers, made with the first and freed with the engine: a new
+/// reader allocates nothing, and what it counts is there when it is not any more.
+struct alignas(64) ReaderState {
+    std::shared_ptr<Engine> engine;  ///< null between two readers
     storage::Versions::Slot* slot = nullptr;
     Sequence sequence{};
+    ReadCounts counts;
     bool at_snapshot = false;  ///< holds a registration of its own
+    std::size_t stripe = 0;    ///< of the histograms
     ViewGuard views;
 
     /// @param snapshot  null: at the newest visible commit.
-    static Result<std::unique_ptr<ReaderState>> make(const std::shared_ptr<Engine>& engine,
-                                                     const Sequence* snapshot);
-    ~ReaderState();
+    static Result<ReaderHandle> make(const std::shared_ptr<Engine>& engine,
+                                     const Sequence* snapshot);
     /// Whether `check` would be content.
     bool may_read(const Engine* of, const KeyspaceState& keyspace) const {
-        return of == engine.get() && keyspace.visible_at(sequence) && engine->is_open();
+        return of == engine.get() && keyspace.readable_at(sequence);
+    }
+    /// Counts an error on its way out.
+    const Error& failed(const Error& error) const {
+        engine->read_metrics().errors.add(error.code());
+        return error;
     }
     /// kInvalid: closed, another database's keyspace, or one that was dropped before this moment.
     Result<void> check(const Engine* of, const KeyspaceState& keyspace) const;
@@ -68,8 +92,16 @@ struct CursorState {
     /// A cursor that never was valid.
     CursorState(ReaderState& of, const Error& error) : reader(of), value_error(error) {}
 
+    /// The walk stands on no row: at an end, or at an error, which counts once.
+    void count_end() {
+        if (!cursor || !cursor->error() || error_counted) return;
+        reader.failed(*cursor->error());
+        error_counted = true;
+    }
+
     ReaderState& reader;
     KeyspaceState* keyspace = nullptr;
+    bool error_counted = false;
     std::optional<storage::TreeCursor> cursor;
     std::optional<Error> value_error;
 };

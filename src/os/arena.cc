@@ -180,7 +180,7 @@ bool Arena::carve() {
     link(unit, kTopOrder);
     ++free_frames_[kTopOrder];
     // Wake the toucher seldom: when half of what it has prepared is used.
-    if (touched_ < reserved_ && carved_ + look_ahead_ / 2 > touched_) wake_toucher_.notify_one();
+    if (touched_ < touched_max_ && carved_ + look_ahead_ / 2 > touched_) wake_toucher_.notify_one();
     return true;
 }
 
@@ -223,8 +223,12 @@ void Arena::unlink(Unit unit, Order order) {
     states_[unit] = kInside;
 }
 
-Result<void> Arena::start_toucher() {
+Result<void> Arena::start_toucher(std::uint64_t touched_max) {
     if (reserved_ == 0 || toucher_.joinable()) return {};
+    {
+        MutexLock lock(mutex_);
+        touched_max_ = std::min(reserved_, round_down(touched_max, kHugePage));
+    }
     Result<Thread> thread = Thread::start("fulgur-touch", [this] { touch_ahead(); });
     if (!thread) return thread.error();
     toucher_ = *std::move(thread);
@@ -236,8 +240,8 @@ Result<void> Arena::start_toucher() {
 void Arena::touch_ahead() {
     MutexLock lock(mutex_);
     touched_ = round_down(carved_, kHugePage);
-    while (!stopping_ && touched_ < reserved_) {
-        if (touched_ >= std::min(reserved_, carved_ + look_ahead_)) {
+    while (!stopping_ && touched_ < touched_max_) {
+        if (touched_ >= std::min(touched_max_, carved_ + look_ahead_)) {
             wake_toucher_.wait(mutex_);
             continue;
         }

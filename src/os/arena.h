@@ -62,8 +62,9 @@ public:
 
     /// Starts the thread that touches memory ahead of the high-water mark, so that the page faults
     /// (0.9 ms for 2 MiB) do not fall on whoever allocates: by an eighth of the reserve, at most
-    /// 64 MiB. Without it everything works, slower. For the owner, once.
-    Result<void> start_toucher();
+    /// 64 MiB, and never beyond `touched_max`. Without it everything works, slower. For the owner,
+    /// once.
+    Result<void> start_toucher(std::uint64_t touched_max);
 
     struct Usage {
         std::uint64_t reserved = 0;  ///< Size of the range.
@@ -117,6 +118,7 @@ private:
     std::array<std::uint64_t, kClasses> free_frames_ GUARDED_BY(mutex_){};
     std::uint64_t carved_ GUARDED_BY(mutex_) = 0;
     std::uint64_t touched_ GUARDED_BY(mutex_) = 0;
+    std::uint64_t touched_max_ GUARDED_BY(mutex_) = 0;  ///< 0 without a toucher.
     std::uint64_t in_use_ GUARDED_BY(mutex_) = 0;
     bool stopping_ GUARDED_BY(mutex_) = false;
     ConditionVariable wake_toucher_;

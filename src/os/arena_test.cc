@@ -149,7 +149,7 @@ TEST(ArenaDeathTest, StaleViewIsFound) {
 
 TEST(ArenaTest, ThreadsShareItBesideTheToucher) {
     Arena arena(128 * kMiB);
-    arena.start_toucher().value();
+    arena.start_toucher(arena.usage().reserved).value();
     {
         std::vector<Thread> threads;
         for (std::uint64_t seed = 0; seed < 4; ++seed) {
@@ -183,7 +183,7 @@ TEST(ArenaTest, ToucherKeepsContents) {
     Arena arena(32 * kMiB);
     char* const before = arena.allocate(Arena::kFrameBytesMax);
     std::memset(before, 'b', Arena::kFrameBytesMax);
-    arena.start_toucher().value();
+    arena.start_toucher(arena.usage().reserved).value();
     for (int wait = 0; wait < 200 && arena.usage().touched < 4 * kMiB; ++wait) sleep_us(1000);
     for (std::size_t i = 0; i < Arena::kFrameBytesMax; ++i) ASSERT_EQ(before[i], 'b');
 }

@@ -137,7 +137,6 @@ Inner* Inner::copy_with_split(char* frame, const Inner& source, std::size_t inde
 /// Heads from index + 1 on equal `head`: the whole key decides.
 std::size_t Inner::search_ties(Bytes suffix, std::uint64_t head, std::size_t index) const {
     const std::size_t n = children();
-    if (index + 1 >= n) return index;
     std::size_t low = index, high = index + 1;
     while (high < n && heads()[high] == head) ++high;
     while (high - low > 1) {

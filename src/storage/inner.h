@@ -139,8 +139,7 @@ inline std::size_t Inner::end_search(const Probe& probe) const {
     // The line's first head is below the key's, or it is the first line's, which counts as one.
     const std::size_t index =
         probe.line * kLineEntries + std::max<std::size_t>(count_below8(line, probe.head), 1) - 1;
-    // Behind the last head stands a greatest number or a child word: search_ties sees to that.
-    if (heads()[index + 1] == probe.head) [[unlikely]] {
+    if (index + 1 < children() && heads()[index + 1] == probe.head) [[unlikely]] {
         return search_ties(probe.suffix, probe.head, index);
     }
     return index;

@@ -143,13 +143,19 @@ void Log::lead_sync() {
             mutex_.unlock();
             for (std::size_t i = 0; i < files.size() && r; ++i) {
                 os::yield_point("log sync");
+                const std::uint64_t start_ns = clock_.now_ns();
                 if (!FULGUR_PLANTED("log_skips_sync")) r = files[i]->file->sync();
+                sync_ns_.record(clock_.now_ns() - start_ns);
                 syncs_.fetch_add(1, std::memory_order_relaxed);
             }
             mutex_.lock();
         }
         if (r || FULGUR_PLANTED("log_acknowledges_failed_sync")) {
             raise_durable_sequence(flush.published);
+            if (flush.published > grouped_) {
+                group_sizes_.record(raw(flush.published) - raw(grouped_));
+                grouped_ = flush.published;
+            }
             durable_.store(
                 FULGUR_PLANTED("log_sync_covers_later_writes") ? written_.load() : raw(flush.cut),
                 std::memory_order_release);

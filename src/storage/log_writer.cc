@@ -90,6 +90,7 @@ Result<void> Log::begin(const LogStart& start) {
     room_end_ = kStreamStart + options_.buffer_bytes;
     {
         os::MutexLock lock(mutex_);
+        grouped_ = Sequence{first_published_};
         std::uint64_t payload = 0;
         for (const LogStart::Segment& old : start.live) {
             live_.push_back({old.number, old.slot, old.first_sequence, payload, nullptr, 0});

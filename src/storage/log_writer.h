@@ -54,6 +54,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/mutex.h"
+#include "storage/latency.h"
 #include "storage/log_format.h"
 #include "storage/log_segments.h"
 
@@ -168,6 +169,10 @@ public:
 
     std::uint64_t live_bytes() const EXCLUDES(mutex_);
     LogStats stats() const EXCLUDES(mutex_);
+    /// How long each sync that `stats` counts took.
+    Recorded sync_ns() const { return sync_ns_.read(); }
+    /// Commits that each turn of syncing made durable; turns for none are left out.
+    Recorded group_sizes() const { return group_sizes_.read(); }
 
 private:
     static constexpr std::size_t kScratchBytes = 64_KiB;
@@ -274,6 +279,7 @@ private:
         false;  ///< Of the sync in flight: `sync_cut_` is known.
     LogPosition sync_cut_ GUARDED_BY(mutex_){};
     std::uint64_t sync_turn_ GUARDED_BY(mutex_) = 0;
+    Sequence grouped_ GUARDED_BY(mutex_){};  ///< Newest one that a sync has counted.
     Error stop_error_ GUARDED_BY(mutex_){ErrorCode::kInvalid, "the log is closed"};
     os::ConditionVariable write_done_;
     os::ConditionVariable sync_done_[2];  ///< Of this turn and of the next, by turn & 1.
@@ -286,6 +292,8 @@ private:
     std::uint64_t disk_tick_ns_ GUARDED_BY(mutex_) = 0;
 
     std::atomic<std::uint64_t> syncs_{0};
+    SharedHistogram sync_ns_;
+    SharedHistogram group_sizes_;
 
     // ---- Constant after `open`.
     std::uint64_t first_published_ = 0;  ///< The sequence before this open.

@@ -74,9 +74,10 @@ std::size_t Versions::used_slots() const {
     return slots_used_.fetch_add(0, std::memory_order_seq_cst);
 }
 
-void Versions::add_snapshot(Sequence sequence) {
+void Versions::add_snapshot(Sequence sequence, std::uint64_t now_ns) {
     os::MutexLock lock(snapshot_mutex_);
-    ++snapshots_[sequence];
+    Registered& registered = snapshots_.try_emplace(sequence, Registered{0, now_ns}).first->second;
+    ++registered.count;
     snapshot_count_.fetch_add(1, std::memory_order_release);
 }
 
@@ -84,7 +85,7 @@ void Versions::remove_snapshot(Sequence sequence) {
     os::MutexLock lock(snapshot_mutex_);
     const auto it = snapshots_.find(sequence);
     assert(it != snapshots_.end());
-    if (--it->second == 0) snapshots_.erase(it);
+    if (--it->second.count == 0) snapshots_.erase(it);
     snapshot_count_.fetch_sub(1, std::memory_order_release);
 }
 
@@ -93,6 +94,13 @@ void Versions::snapshots(std::vector<Sequence>& into) const {
     if (snapshot_count() == 0 || FULGUR_PLANTED("snapshots_forgotten")) return;
     os::MutexLock lock(snapshot_mutex_);
     for (const auto& [sequence, count] : snapshots_) into.push_back(sequence);
+}
+
+std::optional<Versions::OldestSnapshot> Versions::oldest_snapshot() const {
+    os::MutexLock lock(snapshot_mutex_);
+    if (snapshots_.empty()) return {};
+    const auto& [sequence, registered] = *snapshots_.begin();
+    return OldestSnapshot{sequence, registered.since_ns};
 }
 
 Sequence Versions::refresh_horizon() {

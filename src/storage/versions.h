@@ -30,6 +30,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <fulgur/bytes.h>
@@ -68,11 +69,17 @@ public:
     void unpin(Slot& slot) { slot.epoch.store(0, std::memory_order_release); }
 
     /// Registers a moment. Precondition: the caller is pinned at `sequence` or before.
-    void add_snapshot(Sequence sequence);
+    /// @param now_ns  the clock; of a moment that is registered already the first one stays.
+    void add_snapshot(Sequence sequence, std::uint64_t now_ns);
     void remove_snapshot(Sequence sequence);
     /// Registered moments, ascending. Read it after the horizon.
     void snapshots(std::vector<Sequence>& into) const;
     std::size_t snapshot_count() const { return snapshot_count_.load(std::memory_order_acquire); }
+    struct OldestSnapshot {
+        Sequence sequence{};
+        std::uint64_t since_ns = 0;  ///< the oldest registered moment's; monotone clock
+    };
+    std::optional<OldestSnapshot> oldest_snapshot() const;
 
     /// Versions superseded at or below it may go. Cached; older than the truth, never newer.
     Sequence horizon() const { return Sequence{horizon_.load(std::memory_order_acquire)}; }
@@ -94,6 +101,14 @@ public:
     /// The oldest pin's epoch, or the greatest number when there is none. One process barrier.
     std::uint64_t oldest_epoch();
 
+    /// Of a slot, for who keeps something for each; below `used_slots`.
+    std::size_t index_of(const Slot& slot) const {
+        return static_cast<std::size_t>(&slot - slots_.get());
+    }
+    /// Slots that were ever taken: those above it need no look.
+    std::size_t used_slots() const;
+    std::size_t slots_max() const { return slots_max_; }
+
     struct Readers {
         std::size_t count = 0;
         Sequence oldest{};  ///< visible when there is none
@@ -111,7 +126,6 @@ private:
 
     void pin_epoch(Slot& slot);
     std::uint64_t slot_epoch(Slot& slot) const;
-    std::size_t used_slots() const;
     static void free_all(const std::vector<Retired>& ready);
 
     alignas(64) std::atomic<std::uint64_t> visible_{0};
@@ -122,7 +136,11 @@ private:
     mutable std::atomic<std::size_t> slots_used_{0};  ///< slots ever taken: the others need no look
 
     mutable os::Mutex snapshot_mutex_;
-    std::map<Sequence, std::size_t> snapshots_ GUARDED_BY(snapshot_mutex_);
+    struct Registered {
+        std::size_t count = 0;
+        std::uint64_t since_ns = 0;
+    };
+    std::map<Sequence, Registered> snapshots_ GUARDED_BY(snapshot_mutex_);
     std::atomic<std::size_t> snapshot_count_{0};
 
     os::Mutex retire_mutex_;
