@@ -180,11 +180,24 @@ Interval bootstrap_median_interval(std::span<const double> values, double confid
                                    std::uint64_t seed, std::size_t rounds) {
     if (values.empty()) return {};
     os::Random random(seed);
+    std::vector<double> sorted(values.begin(), values.end());
+    std::ranges::sort(sorted);
+    const std::size_t n = sorted.size();
     std::vector<double> medians(rounds);
-    std::vector<double> drawn(values.size());
+    std::vector<std::uint32_t> drawn(n);
     for (double& result : medians) {
-        for (double& value : drawn) value = values[random.below(values.size())];
-        result = median_of(drawn);
+        // How often each was drawn is enough: they are in order.
+        std::ranges::fill(drawn, 0u);
+        for (std::size_t i = 0; i < n; ++i) ++drawn[random.below(n)];
+        std::size_t at = 0;
+        std::size_t seen = drawn[0];
+        while (seen < (n + 1) / 2) seen += drawn[++at];
+        result = sorted[at];
+        if (n % 2 == 1 || seen > n / 2) continue;
+        // The next one drawn is the other half of an even middle.
+        std::size_t next = at + 1;
+        while (drawn[next] == 0) ++next;
+        result = (sorted[at] + sorted[next]) / 2;
     }
     const double outside = (1 - confidence) / 2 * static_cast<double>(rounds);
     return cut_both(medians, static_cast<std::size_t>(outside), confidence);

@@ -33,7 +33,7 @@ Interval median_interval(std::vector<double> values, double confidence = 0.95);
 
 /// Percentile bootstrap (Efron, 1979) of the median, from `rounds` resamples. O(n * rounds).
 Interval bootstrap_median_interval(std::span<const double> values, double confidence,
-                                   std::uint64_t seed, std::size_t rounds = 2000);
+                                   std::uint64_t seed, std::size_t rounds = 1000);
 
 struct TestOutcome {
     double p = 1;           ///< Two-sided.

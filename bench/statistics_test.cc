@@ -314,6 +314,28 @@ TEST(StatisticsTest, TheVisibleEffectIsFoundFourTimesOfFive) {
     EXPECT_NEAR(alarms(visible, 50, 500, 29), 400, 45);
 }
 
+TEST(StatisticsTest, TheBootstrapIsThatOfResamplesMadeInFull) {
+    for (const std::size_t n : {1, 2, 5, 8, 21}) {
+        os::Random values_random(30 + n);
+        std::vector<double> values(n);
+        for (double& value : values) value = static_cast<double>(values_random.below(12));
+        std::vector<double> sorted = values;
+        std::ranges::sort(sorted);
+        os::Random random(77);
+        std::vector<double> medians(200);
+        for (double& result : medians) {
+            std::vector<double> drawn(n);
+            for (double& value : drawn) value = sorted[random.below(n)];
+            result = median(drawn);
+        }
+        std::ranges::sort(medians);
+        const Interval interval = bootstrap_median_interval(values, 0.9, 77, 200);
+        // A share of 0.05 of 200, which a double may hold as a little less than 10.
+        EXPECT_TRUE(interval.low == medians[10] || interval.low == medians[9]) << n;
+        EXPECT_TRUE(interval.high == medians[189] || interval.high == medians[190]) << n;
+    }
+}
+
 TEST(StatisticsTest, TheBootstrapRepeatsItselfBySeed) {
     const std::vector<double> values = {5, 3, 8, 1, 9, 2, 7};
     const Interval once = bootstrap_median_interval(values, 0.9, 5);

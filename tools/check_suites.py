@@ -269,6 +269,24 @@ def command(suite, long):
     return count
 
 
+def counts(suite, long):
+    """Instructions, compared with those that are stored. Needs the release build."""
+    if not shutil.which("valgrind"):
+        return Count(skipped=1, notes=["no valgrind: instructions not counted"])
+    count = suite.build("release", ["fulgur_cli"])
+    if count.failed:
+        return count
+    count.add(suite.command("counts", [sys.executable, "tools/counts.py"], count_counts))
+    return count
+
+
+def count_counts(name, code, text):
+    count = count_one(name, code, text)
+    count.notes += [line.removeprefix("note: ") for line in text.splitlines()
+                    if line.startswith("note: ")]
+    return count
+
+
 def asan(suite, long):
     tests = room_tests(ROOMS) + sources("tests/*_test.cc")
     fuzzers = sources("fuzz/*_fuzzer.cc")
@@ -340,6 +358,7 @@ SUITES = [
     Suite("locks", 120, locks, "clang's thread-safety analysis of what locks guard"),
     Suite("release", 420, release, "release build, whole-system tests in it"),
     Suite("command", 120, command, "the command as people type it, the installed package"),
+    Suite("counts", 60, counts, "instructions executed against bench/counts.json, at 1 %"),
     Suite("asan", 600, asan, "every test under the address and undefined-behaviour sanitizers"),
     Suite("fuzz", 60, fuzz, "the corpora under the same sanitizers"),
     Suite("planted", 240, planted, "faults planted on purpose, each caught by the test that must"),

@@ -60,7 +60,7 @@ def read_table(text):
 def planted_in(root):
     """Name of each fault in the code -> the file it is in."""
     found = {}
-    for folder in ("src", "fuzz"):
+    for folder in ("src", "bench", "fuzz"):
         for path in sorted((root / folder).rglob("*")):
             if path.suffix not in (".h", ".cc") or path.name == "planted.h":
                 continue
