@@ -69,10 +69,16 @@ class MetricsTest(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("promtool"), "promtool (package prometheus) is not installed")
     def test_promtool_finds_nothing(self):
+        text = as_prometheus_text(self.text)
+        self.assertEqual(self.lint(text), (0, b""))
+        without_help = re.sub(r"(?m)^# HELP .*\n", "", text)
+        self.assertNotEqual(self.lint(without_help)[0], 0)
+
+    def lint(self, text):
         result = subprocess.run(["promtool", "check", "metrics"], check=False, timeout=TIMEOUT_S,
-                                input=as_prometheus_text(self.text).encode(),
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.assertEqual((result.returncode, result.stdout), (0, b""))
+                                input=text.encode(), stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT)
+        return result.returncode, result.stdout
 
 
 if __name__ == "__main__":
