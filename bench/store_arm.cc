@@ -32,6 +32,20 @@ StoreArm::~StoreArm() {
     std::filesystem::remove_all(directory_, ignored);
 }
 
+}  // namespace fulgur::bench
+
+extern "C" __attribute__((noinline)) std::uint64_t fulgur_bench_counted_operations(
+    fulgur::bench::Task& task, std::uint64_t operations) {
+    return task.run(operations);
+}
+
+namespace fulgur::bench {
+
+std::uint64_t StoreArm::run_counted(std::uint64_t operations) {
+    task_->run(operations / 10);  // What happens once has happened.
+    return fulgur_bench_counted_operations(*task_, operations);
+}
+
 double StoreArm::run(std::uint64_t operations) {
     const std::uint64_t begin = clock_.now_ns();
     task_->run(operations);

@@ -358,7 +358,7 @@ SUITES = [
     Suite("locks", 120, locks, "clang's thread-safety analysis of what locks guard"),
     Suite("release", 420, release, "release build, whole-system tests in it"),
     Suite("command", 120, command, "the command as people type it, the installed package"),
-    Suite("counts", 60, counts, "instructions executed against bench/counts.json, at 1 %"),
+    Suite("counts", 120, counts, "instructions executed against bench/counts.json, at 1 %"),
     Suite("asan", 600, asan, "every test under the address and undefined-behaviour sanitizers"),
     Suite("fuzz", 60, fuzz, "the corpora under the same sanitizers"),
     Suite("planted", 240, planted, "faults planted on purpose, each caught by the test that must"),

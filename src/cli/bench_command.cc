@@ -12,6 +12,7 @@
 #include "bench/report_text.h"
 #include "bench/result_file.h"
 #include "bench/runner.h"
+#include "bench/store_arm.h"
 #include "cli/arguments.h"
 #include "cli/bench_judging.h"
 #include "cli/command.h"
@@ -372,6 +373,31 @@ void define_run(CLI::App& app, RunArguments& arguments) {
     add_progress(app, arguments.progress);
 }
 
+struct CountArguments {
+    std::string workload;
+    std::uint64_t rows = 20'000;
+    std::uint64_t operations = 20'000;
+    std::string directory = ".";
+};
+
+/// What an instruction counter runs: nothing is timed.
+ExitCode count(Context& context, const CountArguments& arguments) {
+    const bench::Workload* const workload = bench::find_workload(arguments.workload);
+    if (workload == nullptr) {
+        return context.fail(kBenchError, "no workload is named " + arguments.workload,
+                            "`fulgur bench list` shows them");
+    }
+    bench::Parameters parameters;
+    parameters.rows = arguments.rows;
+    parameters.memory_bytes = 1_GiB;
+    bench::StoreArm arm(bench::sides().front(), *workload, parameters,
+                        arguments.directory + "/counted", context.clock);
+    const std::uint64_t verified = arm.run_counted(arguments.operations);
+    context.out.write(
+        fmt::format("{} operations, {} values verified\n", arguments.operations, verified));
+    return ExitCode::kOk;
+}
+
 }  // namespace
 
 Command add_bench(CLI::App& root) {
@@ -387,6 +413,13 @@ Command add_bench(CLI::App& root) {
     CLI::App* const running = app->add_subcommand("run", "Run workloads, the sides in turns");
     const auto arguments = std::make_shared<RunArguments>();
     define_run(*running, *arguments);
+    CLI::App* const counting = app->add_subcommand(
+        "count", "Do some operations once, untimed, inside a function that a counter can watch");
+    const auto counted = std::make_shared<CountArguments>();
+    counting->add_option("WORKLOAD", counted->workload)->required()->type_name("");
+    counting->add_option("--rows", counted->rows)->capture_default_str();
+    counting->add_option("--operations", counted->operations)->capture_default_str();
+    counting->add_option("--dir", counted->directory, "Where the store lies")->type_name("DIR");
     const std::vector<Command> judging = {add_bench_compare(*app), add_bench_validate(*app),
                                           add_bench_baseline(*app)};
     for (CLI::App* const sub : app->get_subcommands({})) sub->fallthrough();
@@ -397,6 +430,9 @@ Command add_bench(CLI::App& root) {
                 if (listing->parsed()) return list(context);
                 if (examining->parsed()) return doctor(context, *directory);
                 if (running->parsed()) return run(context, *arguments);
+                if (counting->parsed()) {
+                    return judged(context, [&] { return count(context, *counted); });
+                }
                 for (const Command& command : judging) {
                     if (command.app->parsed()) return command.run(context);
                 }
