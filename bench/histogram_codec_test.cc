@@ -32,7 +32,7 @@ TEST(HistogramCodecTest, ReadsWhatTheJavaScriptLibraryWrote) {
 
 TEST(HistogramCodecTest, ReadsBackWhatItWrote) {
     os::Random random(31);
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 60; ++round) {
         Histogram histogram;
         const std::uint64_t values = random.below(200);
         for (std::uint64_t i = 0; i < values; ++i) {

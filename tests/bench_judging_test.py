@@ -82,6 +82,13 @@ class Judging(unittest.TestCase):
         after = self.write("after", run_file(100, machine="bbbb"))
         self.assertIn("different machines", self.expect(REFUSED, "compare", before, after))
         self.expect(OK, "compare", before, after, "--any-machine")
+        said = json.loads(self.expect(REFUSED, "compare", before, after, "--json"))
+        self.assertEqual((said["error"], said["exit_code"]), ("refused", REFUSED))
+
+    def test_help_is_about_the_innermost_command(self):
+        self.assertIn("--self-test", self.expect(OK, "compare", "--help"))
+        self.assertIn("--replace", self.expect(OK, "baseline", "save", "--help"))
+        self.assertNotIn("--self-test-kernel", self.expect(OK, "compare", "--help"))
 
     def test_bad_files_are_errors_with_their_line(self):
         good = self.write("good", run_file(100))

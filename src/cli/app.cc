@@ -37,6 +37,17 @@ std::vector<Command> define_commands(CLI::App& root, bool& json) {
     return commands;
 }
 
+/// Of the sub-command that was asked about: `fulgur bench compare --help` is about compare.
+std::string help_of_innermost(const CLI::App& root) {
+    std::string before;
+    const CLI::App* app = &root;
+    while (!app->get_subcommands().empty()) {
+        before += (before.empty() ? "" : " ") + app->get_name();
+        app = app->get_subcommands().front();
+    }
+    return app == &root ? root.help() : app->help(before);
+}
+
 ExitCode fail_usage(Context& context, std::string message, const std::string& command) {
     std::ranges::replace(message, '\n', ' ');
     return context.fail(
@@ -61,7 +72,7 @@ ExitCode run(std::span<char* const> arguments, Context& context) {
     try {
         root.parse(static_cast<int>(arguments.size()), arguments.data());
     } catch (const CLI::CallForHelp&) {
-        context.out.write(named == nullptr ? root.help() : named->help("fulgur"));
+        context.out.write(help_of_innermost(root));
         return ExitCode::kOk;
     } catch (const CLI::CallForVersion& version) {
         context.out.write(std::string(version.what()) + "\n");

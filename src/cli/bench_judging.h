@@ -15,6 +15,13 @@ inline ExitCode to_exit_code(bench::Exit exit) {
     return static_cast<ExitCode>(static_cast<std::uint8_t>(exit));
 }
 
+/// Reports a failure under the name that its code has in `fulgur bench`.
+inline ExitCode fail_bench(Context& context, bench::Exit exit, const std::string& message,
+                           const std::string& advice) {
+    const char* const name = exit == bench::Exit::kEnvironmentRefused ? "refused" : "error";
+    return context.fail(to_exit_code(exit), message, advice, Json{{"error", name}});
+}
+
 /// Runs `work`; what it throws becomes a message and an exit code.
 template <typename Work>
 ExitCode judged(Context& context, const Work& work) {
@@ -23,10 +30,9 @@ ExitCode judged(Context& context, const Work& work) {
     } catch (const bench::Failure& error) {
         return context.fail(kBenchError, error.what());
     } catch (const bench::BenchError& error) {
-        return context.fail(to_exit_code(error.exit()), error.what(),
-                            error.exit() == bench::Exit::kEnvironmentRefused
-                                ? "--any-machine compares them all the same"
-                                : "");
+        const bool refused = error.exit() == bench::Exit::kEnvironmentRefused;
+        return fail_bench(context, error.exit(), error.what(),
+                          refused ? "--any-machine compares them all the same" : "");
     }
 }
 

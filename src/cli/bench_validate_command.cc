@@ -19,8 +19,9 @@ ExitCode run(Context& context, const Arguments& arguments) {
     const std::vector<bench::Target> targets = bench::read_targets(arguments.targets);
     for (const std::string& warning : run.warnings) context.note(warning);
     if (run.quick && !arguments.allow_quick) {
-        return context.fail(kBenchRefused, arguments.file + " is a quick run: it proves nothing",
-                            "run without --quick, or try the targets with --allow-quick");
+        return fail_bench(context, bench::Exit::kEnvironmentRefused,
+                          arguments.file + " is a quick run: it proves nothing",
+                          "run without --quick, or try the targets with --allow-quick");
     }
     const std::vector<bench::TargetOutcome> outcomes = bench::validate(run, targets);
     if (context.json) {
