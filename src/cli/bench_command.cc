@@ -295,8 +295,8 @@ ExitCode run(Context& context, const RunArguments& arguments) {
     result.quick = arguments.quick;
     result.environment = bench::read_environment(base);
     if (result.environment.build != "release" && !arguments.force) {
-        return context.fail(
-            kBenchRefused,
+        return fail_bench(
+            context, bench::Exit::kEnvironmentRefused,
             "this build has " + result.environment.build + ": its figures would say nothing",
             "use the preset `release`, or --force to try the tool itself");
     }
@@ -311,7 +311,7 @@ ExitCode run(Context& context, const RunArguments& arguments) {
     try {
         measure(context, arguments, plan, result);
     } catch (const bench::BenchError& failure) {
-        return context.fail(static_cast<ExitCode>(failure.exit()), failure.what());
+        return fail_bench(context, failure.exit(), failure.what(), "");
     }
     show(context, result, arguments.format);
     const bool failed = std::ranges::any_of(
@@ -384,8 +384,9 @@ struct CountArguments {
 ExitCode count(Context& context, const CountArguments& arguments) {
     const bench::Workload* const workload = bench::find_workload(arguments.workload);
     if (workload == nullptr) {
-        return context.fail(kBenchError, "no workload is named " + arguments.workload,
-                            "`fulgur bench list` shows them");
+        return fail_bench(context, bench::Exit::kError,
+                          "no workload is named " + arguments.workload,
+                          "`fulgur bench list` shows them");
     }
     bench::Parameters parameters;
     parameters.rows = arguments.rows;
