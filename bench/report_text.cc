@@ -41,6 +41,15 @@ std::string line_of(const Result& result, const Result* subject) {
                        result.verified);
 }
 
+/// Of workloads that put all rows.
+std::string amplification_of(const Result& result) {
+    const auto written = result.counters.find("write_amplification");
+    const auto space = result.counters.find("space_amplification");
+    if (written == result.counters.end() || space == result.counters.end()) return "";
+    return fmt::format("  {:<15}wrote {:.2f} times the data, holds {:.2f} times of it\n",
+                       result.side, written->second, space->second);
+}
+
 }  // namespace
 
 std::string to_text(const Run& run) {
@@ -56,6 +65,7 @@ std::string to_text(const Run& run) {
         for (const Result* result : group.results) {
             text += line_of(*result, ours == group.results.end() ? nullptr : *ours);
         }
+        for (const Result* result : group.results) text += amplification_of(*result);
         text += "\n";
     }
     text += "settings\n";

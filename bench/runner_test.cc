@@ -145,7 +145,7 @@ public:
             const auto it = of_.rows_.find(std::string(key));
             if (it == of_.rows_.end() || of_.lie_ == Lie::kLoses) return std::nullopt;
             shown_ = it->second;
-            if (of_.lie_ == Lie::kChanges) shown_[16] ^= 1;
+            if (of_.lie_ == Lie::kChanges) shown_[shown_.size() / 8 * 8 - 3] ^= 1;
             return shown_;
         }
         void get_many(std::span<const Bytes> keys, std::span<std::optional<Bytes>> views) override {

@@ -195,9 +195,7 @@ void measure(Context& context, const RunArguments& arguments, bench::Plan plan, 
     const auto measure_plan = [&](const bench::Plan& part) {
         bench::Runner runner(
             part, context.clock,
-            [&](const bench::Runner::Progress& at) {
-                progress.update_now({.rows = static_cast<std::uint64_t>(at.done * 1000)});
-            },
+            [&](const bench::Runner::Progress& at) { progress.update_share(at.done, at.doing); },
             [&](const bench::Result& result) {
                 run.results.push_back(result);
                 if (!result.note.empty()) {

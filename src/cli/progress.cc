@@ -33,9 +33,28 @@ Progress::Progress(std::string verb, Wish wish, os::OutputStream& stream, os::Cl
 
 void Progress::draw_when_due(const Counts& counts) {
     const std::uint64_t now = clock_.now_ns();
-    if (now < due_ns_) return;
+    if (due(now)) draw(describe(counts, now - start_ns_));
+}
+
+void Progress::update_share(double done, const std::string& doing) {
+    if (!shown_) return;
+    const std::uint64_t now = clock_.now_ns();
+    if (!due(now)) return;
+    std::string text = fmt::format("{} {:3.0f}% {} {}", verb_, done * 100, bar(done), doing);
+    if (done > 0) {
+        const double left = static_cast<double>(now - start_ns_) / 1e9 * (1 - done) / done;
+        text += fmt::format(", {} left", show_seconds(static_cast<std::uint64_t>(left + 0.5)));
+    }
+    draw(text);
+}
+
+bool Progress::due(std::uint64_t now) {
+    if (now < due_ns_) return false;
     due_ns_ = now + (terminal_ ? kRedrawNs : kSecond);
-    const std::string text = describe(counts, now - start_ns_);
+    return true;
+}
+
+void Progress::draw(const std::string& text) {
     // Progress that cannot be shown must not stop the work.
     static_cast<void>(stream_.write(terminal_ ? "\r" + text + "\x1b[K" : text + "\n").ok());
     drawn_ = terminal_;

@@ -46,6 +46,8 @@ public:
     void update_now(const Counts& counts) {
         if (shown_) draw_when_due(counts);
     }
+    /// For work that knows its share: "verb 42% [###...] doing, 12 s left".
+    void update_share(double done, const std::string& doing);
     /// Removes the line from the terminal; the next update draws it again.
     void clear();
     /// The last state, as a line that stays (only where plain lines are shown).
@@ -55,6 +57,8 @@ public:
 
 private:
     void draw_when_due(const Counts& counts);
+    bool due(std::uint64_t now);
+    void draw(const std::string& text);
     std::string describe(const Counts& counts, std::uint64_t elapsed_ns) const;
 
     std::string verb_;
