@@ -41,13 +41,14 @@ std::string line_of(const Result& result, const Result* subject) {
                        result.verified);
 }
 
-/// Of workloads that put all rows.
+/// Of workloads that put all rows. Nothing is written to a disk where files lie in memory.
 std::string amplification_of(const Result& result) {
     const auto written = result.counters.find("write_amplification");
     const auto space = result.counters.find("space_amplification");
     if (written == result.counters.end() || space == result.counters.end()) return "";
-    return fmt::format("  {:<15}wrote {:.2f} times the data, holds {:.2f} times of it\n",
-                       result.side, written->second, space->second);
+    const std::string wrote =
+        written->second > 0 ? fmt::format("wrote {:.2f} times the data, ", written->second) : "";
+    return fmt::format("  {:<15}{}holds {:.2f} times of it\n", result.side, wrote, space->second);
 }
 
 }  // namespace
