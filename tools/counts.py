@@ -64,7 +64,21 @@ def fingerprint(fulgur):
     package = output_of("dpkg-query", "-W", "-f=${Version}", "libc6")
     return {"compiler": version[0] if version else "unknown",
             "libc": package or output_of("getconf", "GNU_LIBC_VERSION") or "unknown",
-            "machine": os.uname().machine, "build": build or "unknown"}
+            "machine": os.uname().machine, "processor": processor(),
+            "build": build or "unknown"}
+
+
+def processor():
+    """Its family: the C library picks its copying and comparing by it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return "unknown"
+    words = []
+    for name in ("vendor_id", "cpu family", "model"):
+        found = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
+        words.append(found.group(1) if found else "?")
+    return " ".join(words)
 
 
 def fixed_addresses():
