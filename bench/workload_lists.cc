@@ -99,11 +99,12 @@ std::vector<Workload> ycsb_workloads() {
 }
 
 std::vector<Workload> more_workloads() {
-    Workload mix = start("mixed", "more",
-                         "50 % get, 25 % put, 25 % scan of 100 rows, 100 B to 10 KB", "operation",
-                         mixed({.read = 50, .update = 25, .scan = 25, .choice = Choice::kUniform}));
+    Workload mix = start(
+        "mixed", "more", "50 % get, 25 % put, 25 % scan of 100, a tenth of the rows, 100 B-10 KB",
+        "operation", mixed({.read = 50, .update = 25, .scan = 25, .choice = Choice::kUniform}));
     mix.value_min = 100;
     mix.value_max = 10'000;
+    mix.one_row_of = 10;
     mix.changes = true;
     const auto opening = [](const char* name, const char* what, Workload::Kind kind) {
         Workload workload = start(name, "more", what, "open", nullptr);

@@ -7,10 +7,12 @@
 // one writer at a time. After step 2 only I/O can fail, and that poisons the handle.
 //
 // Locks, in the order in which they are taken:
-//   gate_              shared by every operation that writes; close waits for them
-//   (operation_gate.h) checkpoint_mutex_  one checkpoint (or verification) at a time; held during
-//   I/O commit_mutex_      the writer's; guards the map of keyspaces too; held during no sync
-//   state_mutex_       poison, background wake-ups; leaf lock
+//
+// - gate_ (operation_gate.h): shared by every operation that writes; close waits for them.
+// - checkpoint_mutex_: one checkpoint (or verification) at a time; held during I/O.
+// - commit_mutex_: the writer's; guards the map of keyspaces too; held during no sync.
+// - state_mutex_: poison and background wake-ups; nothing is locked under it.
+//
 // Page latches are taken under commit_mutex_, by the walker, and by readers that install a page;
 // nobody who holds a latch takes a mutex of the engine.
 //
