@@ -55,9 +55,11 @@ std::vector<Workload> db_bench_workloads() {
         pass("fillbatch", "put all rows in random order, 1000 a commit", kEmpty, 1000, fill(true)),
         pass("fillseqbatch", "put all rows in order, 1000 a commit", kEmpty, 1000, fill(false)),
     };
-    Workload sync = pass("fillsync", "put rows in random order, one a commit, each synced", kEmpty,
-                         1, fill(true));
+    Workload sync =
+        pass("fillsync", "put a hundredth of the rows in random order, one a commit, each synced",
+             kEmpty, 1, fill(true));
     sync.sync = true;
+    sync.one_row_of = 100;  // A device does some ten thousand syncs a second, or a hundred.
     list.push_back(sync);
     list.push_back(
         pass("deleteseq", "erase all rows in order, 100 a commit", kLoaded, 100, erase(false)));

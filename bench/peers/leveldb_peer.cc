@@ -21,7 +21,6 @@ void check(const leveldb::Status& status) {
 }
 
 leveldb::Slice to_slice(Bytes bytes) { return {bytes.data(), bytes.size()}; }
-Bytes to_bytes(const leveldb::Slice& slice) { return {slice.data(), slice.size()}; }
 
 class LevelSession final : public Session {
 public:

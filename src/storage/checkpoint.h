@@ -91,6 +91,7 @@ private:
         Leaf* leaf = nullptr;
         std::size_t count = 0;  ///< records that the image stands for
         PageRef ref;
+        std::uint64_t ticket = 0;        ///< of the writer
         std::vector<LargeValue*> large;  ///< that the image refers to
     };
     /// A page of the level at hand, and the lower bound of its keys.
@@ -116,7 +117,9 @@ private:
     Result<ImagedLeaf> image_leaf(Leaf* leaf, std::size_t index);
     Result<void> place_large(LargeValue& value);
     void adopt_image(Tree& tree, const ImagedLeaf& imaged);
+    void emit_early_image(Tree& tree, Descriptor& image, Descriptor*& superseded);
     void release_images(Tree& tree, PageHeader* page);
+    void release_chain(Tree& tree, Descriptor*& first);
     void abandon(const ImagedLeaf& imaged);
     Result<PageRef> write_inner(std::uint8_t level, std::span<const Entry> entries, Bytes high,
                                 bool has_high);

@@ -141,7 +141,7 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
             const ChildWord word = load_child(page->child(i));
             if (!word.resident()) continue;
             Leaf* leaf = static_cast<Leaf*>(word.page());
-            if (changed(*leaf)) imaged.push_back({i, leaf, 0, {}, {}});
+            if (changed(*leaf)) imaged.push_back({i, leaf, 0, {}, 0, {}});
         }
     }
     for (std::size_t i = 0; i < imaged.size(); ++i) {
@@ -171,7 +171,8 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
         Result<PageRef> ref = write_inner(1, children, page->high(), page->has_high());
         if (!ref) return ref.error();
         release_images(tree, page);
-        page->disk = new Descriptor{*ref, nullptr, attempt_};
+        page->disk = tree.make_descriptor(*ref, attempt_);
+        page->disk->ticket = writer_.ticket();
     }
     page->emitted = attempt_;
     entries.push_back({std::string(page->low()), page->disk->ref});
@@ -188,15 +189,16 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
         ImagedLeaf* made =
             next < imaged.size() && imaged[next].index == i ? &imaged[next++] : nullptr;
         const ChildWord word = load_child(page.child(i));
+        if (made != nullptr && word != ChildWord(made->leaf)) {
+            abandon(*made);
+            made = nullptr;
+        }
         if (!word.resident()) {
+            emit_early_image(tree, *word.descriptor(), word.descriptor()->next);
             children.push_back({page.child_low(i), word.descriptor()->ref});
             continue;
         }
         Leaf* leaf = static_cast<Leaf*>(word.page());
-        if (made != nullptr && made->leaf != leaf) {
-            abandon(*made);
-            made = nullptr;
-        }
         ImagedLeaf late;
         if (made == nullptr && changed(*leaf)) {
             Result<ImagedLeaf> image = image_leaf(leaf, i);
@@ -208,14 +210,10 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
             made = &late;
         }
         if (made != nullptr) {
-            if (page.disk != nullptr) {
-                // The page's own image is out of date from here on, even if we do not get to the
-                // end.
-                page.disk->next = page.carried;
-                page.carried = page.disk;
-                page.disk = nullptr;
-            }
+            tree.outdate_image(page);  // Even if we do not get to the end.
             adopt_image(tree, *made);
+        } else {
+            emit_early_image(tree, *leaf->disk, leaf->carried);
         }
         children.push_back({page.child_low(i), leaf->disk->ref});
     }
@@ -259,6 +257,7 @@ Result<Checkpointer::ImagedLeaf> Checkpointer::image_leaf(Leaf* leaf, std::size_
     ref.checkpoint = number_;
     ref.newest = to_number(merge_.newest());
     ref.count = static_cast<std::uint32_t>(n);
+    result.ticket = writer_.ticket();
     return result;
 }
 
@@ -268,7 +267,7 @@ Result<void> Checkpointer::place_large(LargeValue& value) {
     Result<std::uint64_t> sector = writer_.add({value.bytes.load(), value.length});
     if (!sector) return sector.error();
     context_.space.note_unemitted({*sector, value.sectors()});
-    value.written.store(true, std::memory_order_relaxed);
+    value.ticket.store(writer_.ticket(), std::memory_order_relaxed);
     std::uint64_t none = 0;
     if (!value.sector.compare_exchange_strong(none, *sector, std::memory_order_acq_rel)) {
         // Dropped meanwhile, with its leaf: this image will be abandoned, and nobody else knows of
@@ -281,7 +280,8 @@ Result<void> Checkpointer::place_large(LargeValue& value) {
 /// Under the parent's latch: the image becomes the leaf's, and what it supersedes is let go.
 void Checkpointer::adopt_image(Tree& tree, const ImagedLeaf& imaged) {
     release_images(tree, imaged.leaf);
-    imaged.leaf->disk = new Descriptor{imaged.ref, nullptr, attempt_};
+    imaged.leaf->disk = tree.make_descriptor(imaged.ref, attempt_);
+    imaged.leaf->disk->ticket = imaged.ticket;
     imaged.leaf->imaged_count = static_cast<std::uint16_t>(imaged.count);
     for (LargeValue* value : imaged.large) {
         if (value->emitted.exchange(true, std::memory_order_relaxed)) continue;
@@ -290,15 +290,29 @@ void Checkpointer::adopt_image(Tree& tree, const ImagedLeaf& imaged) {
     }
 }
 
+/// Under the parent's latch: a checkpoint refers to the image from now on, and what it superseded
+/// is let go.
+void Checkpointer::emit_early_image(Tree& tree, Descriptor& image, Descriptor*& superseded) {
+    if (image.unemitted) {
+        context_.space.note_emitted({image.ref.sector, image.ref.sectors()});
+        image.unemitted = false;
+    }
+    release_chain(tree, superseded);
+}
+
 void Checkpointer::release_images(Tree& tree, PageHeader* page) {
     if (page->disk != nullptr) {
         page->disk->next = page->carried;
         page->carried = page->disk;
         page->disk = nullptr;
     }
-    while (page->carried != nullptr) {
-        Descriptor* gone = page->carried;
-        page->carried = gone->next;
+    release_chain(tree, page->carried);
+}
+
+void Checkpointer::release_chain(Tree& tree, Descriptor*& first) {
+    while (first != nullptr) {
+        Descriptor* gone = first;
+        first = gone->next;
         release({gone->ref.sector, gone->ref.sectors()});
         tree.retire_descriptor(gone);
     }
@@ -418,8 +432,11 @@ void Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& extents)
         const ChildWord word = load_child(inner->child(i));
         if (word.resident()) {
             list_resident(word.page(), extents);
-        } else {
-            list_subtree(word.descriptor()->ref, extents);
+            continue;
+        }
+        list_subtree(word.descriptor()->ref, extents);
+        for (const Descriptor* next = word.descriptor()->next; next != nullptr; next = next->next) {
+            add(next);
         }
     }
 }

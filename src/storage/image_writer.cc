@@ -12,7 +12,7 @@ Result<ImageWriter::Run*> ImageWriter::run_for(std::size_t sectors) {
         if (last.bytes.size() / kSectorBytes + sectors <= last.extent.sectors) return &last;
     }
     const std::uint64_t most = std::max<std::uint64_t>(sectors, kRunBytes / kSectorBytes);
-    Result<Extent> extent = space_.allocate_blocks(sectors, most);
+    Result<Extent> extent = space_.allocate_blocks(sectors, most, emission_);
     if (!extent) return extent.error();
     runs_.push_back({*extent, {}});
     runs_.back().bytes.reserve(extent->sectors * kSectorBytes);
