@@ -126,15 +126,17 @@ void Evictor::visit(Tree& tree, Inner& page, bool inner_pages) {
     os::yield_point("before evicting");
     std::vector<const Candidate*> stayed;
     host_.exclude_writer([&] {
+        // Dropped since the hand came here: a checkpoint may be listing its space.
+        const bool evicting = tree.evicting();
         for (const Candidate& candidate : candidates_) {
-            if (unlink(tree, page, candidate)) {
+            if (evicting && unlink(tree, page, candidate)) {
                 evicted_.fetch_add(1, std::memory_order_relaxed);
                 if (candidate.imaged) written_.fetch_add(1, std::memory_order_relaxed);
             } else if (candidate.imaged) {
                 stayed.push_back(&candidate);
             }
         }
-        if (inner_pages && unlink_inner(tree, page)) {
+        if (inner_pages && evicting && unlink_inner(tree, page)) {
             evicted_.fetch_add(1, std::memory_order_relaxed);
         }
     });

@@ -47,8 +47,8 @@ class Evictor final : public RoomMaker {
 public:
     /// What it needs from the engine.
     struct Host {
-        /// The living trees, in a fixed order. Called while pinned: a tree that is dropped
-        /// meanwhile stays readable.
+        /// The living trees, in a fixed order. Called while pinned: one that is dropped meanwhile
+        /// stays readable, and says so (Tree::evicting).
         std::function<void(std::vector<Tree*>&)> trees;
         /// Runs the function while no commit is between prepare and apply.
         std::function<void(const std::function<void()>&)> exclude_writer;
