@@ -173,7 +173,7 @@ void Engine::start_evictor() {
     host.refusal = [this] { return over_budget(); };
     evictor_ = std::make_unique<storage::Evictor>(
         *context_, std::move(host),
-        options_.evict_reserve_bytes != 0 ? options_.evict_reserve_bytes : frames_.budget() / 8);
+        options_.evict_reserve_bytes);
     context_->room = evictor_.get();
 }
 
