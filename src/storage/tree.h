@@ -182,6 +182,7 @@ private:
         LatchWord* word = nullptr;
     };
     Result<void> leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves, Budget budget);
+    void announce_read(Bytes key);
     void resident_leaves(std::span<const Bytes> keys, std::span<Leaf*> leaves) const;
     Result<std::optional<Record>> find_cold(Bytes key, std::uint64_t hash, Sequence snapshot);
     template <typename Choose>
