@@ -113,7 +113,19 @@ Result<Sequence> Engine::commit_one(KeyspaceState& keyspace, Bytes key, Bytes va
     });
 }
 
-Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability durability) {
+Result<Sequence> Engine::commit_checked(std::vector<CommitOperation>& operations,
+                                        CommitCheck& check, Durability durability) {
+    return measured(durability, [&]() -> Result<Sequence> {
+        const GatePass pass(gate_);
+        if (!pass) return closed_error();
+        if (Result<void> passed = check.before_commit(); !passed) return passed.error();
+        os::yield_point("before commit");
+        return commit_sorted(operations, durability, &check);
+    });
+}
+
+Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability durability,
+                                       CommitCheck* check) {
     if (Result<void> writable = check_writable(); !writable) return writable.error();
     if (Result<void> room = wait_for_log_room(); !room) return room.error();
     LargeValues large;
@@ -147,7 +159,7 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
     }
 
     const Result<storage::LogTicket> ticket =
-        log_and_apply(operations, tree_operations, bytes, counts);
+        log_and_apply(operations, tree_operations, bytes, counts, check);
     trim(body);
     trim(tree_operations);
     if (!ticket) {
@@ -155,6 +167,7 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
         return ticket.error();
     }
     for (auto& value : large.values) static_cast<void>(value.release());
+    if (check != nullptr) check->applied();
     if (FULGUR_PLANTED("commit_returns_unsynced")) durability = Durability::kBuffered;
     if (Result<void> waited = log_->wait(*ticket, durability); !waited) return waited.error();
     return ticket->sequence;
@@ -163,11 +176,18 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
 /// Steps 1 to 4.
 Result<storage::LogTicket> Engine::log_and_apply(const SortedOperations& operations,
                                                  std::vector<TreeOperation>& tree_operations,
-                                                 Bytes body, const CommitCounts& counts) {
+                                                 Bytes body, const CommitCounts& counts,
+                                                 CommitCheck* check) {
     const std::uint32_t crc = crc32c(body);
     for (int waits = 0;;) {
         os::MutexLock lock(commit_mutex_);
         versions_.pin(*writer_slot_);
+        if (check != nullptr) {
+            if (Result<void> passed = check->at_commit(); !passed) {
+                versions_.unpin(*writer_slot_);
+                return passed.error();
+            }
+        }
         if (Result<void> done = reserve(tree_operations, operations, body.size()); !done) {
             versions_.unpin(*writer_slot_);
             lock.unlock();
