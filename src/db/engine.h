@@ -250,6 +250,7 @@ private:
     std::unique_ptr<os::DirectoryLock> lock_;
     os::Arena arena_;
     storage::FramePool frames_;
+    storage::SlotPool<storage::Descriptor> descriptors_;
     storage::Versions versions_;
     std::unique_ptr<storage::DataFile> data_;
     storage::SpaceManager space_;

@@ -39,6 +39,7 @@ Engine::Engine(EngineOptions options)
     : options_(std::move(options)),
       arena_(arena_bytes(options_.user.memory_budget)),
       frames_(arena_, options_.user.memory_budget),
+      descriptors_(frames_),
       versions_(kReadersMax + kOwnSlots),
       space_(options_.data_sectors_max),
       reader_states_(std::make_unique<std::atomic<ReaderState*>[]>(versions_.slots_max())) {
@@ -142,7 +143,8 @@ Result<void> Engine::open_data_file() {
         options_.files->open(file_path(kDataFile), os::FileSystem::Mode::kReadWrite);
     if (!file) return file.error();
     data_ = std::make_unique<storage::DataFile>(*std::move(file));
-    context_.emplace(storage::TreeContext{frames_, versions_, *data_, space_, clock_, counters_});
+    context_.emplace(
+        storage::TreeContext{frames_, descriptors_, versions_, *data_, space_, clock_, counters_});
 
     Result<storage::SuperblockChoice> choice = storage::choose_superblock(*data_);
     if (!choice) return choice.error();

@@ -34,6 +34,7 @@
 #include "storage/latch.h"
 #include "storage/leaf.h"
 #include "storage/leaf_merge.h"
+#include "storage/slot_pool.h"
 #include "storage/versions.h"
 
 namespace fulgur::storage {
@@ -61,6 +62,7 @@ struct TreeCounters {
 /// What all trees of a database share.
 struct TreeContext {
     FramePool& frames;
+    SlotPool<Descriptor>& descriptors;
     Versions& versions;
     DataFile& data;
     SpaceManager& space;

@@ -97,17 +97,14 @@ void Tree::retire_large(LargeValue* value) {
 }
 
 Descriptor* Tree::make_descriptor(const PageRef& ref, std::uint64_t emitted) {
-    context_.frames.count(sizeof(Descriptor));
-    auto* descriptor = new Descriptor;
+    Descriptor* const descriptor = context_.descriptors.make();
     descriptor->ref = ref;
     descriptor->emitted = emitted;
     return descriptor;
 }
 
 void Tree::delete_descriptor(Descriptor* descriptor) {
-    if (descriptor == nullptr) return;
-    context_.frames.discount(sizeof(Descriptor));
-    delete descriptor;
+    if (descriptor != nullptr) context_.descriptors.free(descriptor);
 }
 
 void Tree::delete_chain(Descriptor* first) {
@@ -116,12 +113,11 @@ void Tree::delete_chain(Descriptor* first) {
 
 void Tree::retire_descriptor(Descriptor* descriptor) {
     context_.versions.retire(
-        descriptor, sizeof(Descriptor),
-        [](void* frames, void* memory, std::size_t bytes) {
-            static_cast<FramePool*>(frames)->discount(bytes);
-            delete static_cast<Descriptor*>(memory);
+        descriptor, 0,
+        [](void* pool, void* memory, std::size_t) {
+            static_cast<SlotPool<Descriptor>*>(pool)->free(static_cast<Descriptor*>(memory));
         },
-        &context_.frames);
+        &context_.descriptors);
 }
 
 }  // namespace fulgur::storage

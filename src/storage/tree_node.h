@@ -42,7 +42,8 @@ struct PageRef {
     std::uint64_t sectors() const { return (length + kSectorBytes - 1) / kSectorBytes; }
 };
 
-/// A PageRef in memory, immutable but for `next`; retired through the epochs.
+/// A PageRef in memory, immutable but for what the parent's latch guards; retired through the
+/// epochs.
 struct Descriptor {
     PageRef ref;
     Descriptor* next = nullptr;  ///< in a `carried` chain, or what an early image superseded; under
