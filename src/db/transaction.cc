@@ -164,7 +164,8 @@ Result<void> TransactionState::at_commit() {
     const Sequence visible = engine->versions().visible();
     if (visible == checked_ || FULGUR_PLANTED("commit_not_rechecked")) return {};
     Result<void> passed = check_watched(checked_);
-    checked_ = visible;
+    // Not when a page could not be read: the commit may ask again when there is room for it.
+    if (passed) checked_ = visible;
     return passed;
 }
 
