@@ -164,8 +164,7 @@ Result<void> TransactionState::at_commit() {
     const Sequence visible = engine->versions().visible();
     if (visible == checked_ || FULGUR_PLANTED("commit_not_rechecked")) return {};
     Result<void> passed = check_watched(checked_);
-    // Not when a page could not be read: the commit may ask again when there is room for it.
-    if (passed) checked_ = visible;
+    checked_ = visible;
     return passed;
 }
 
