@@ -139,7 +139,10 @@ struct Running {
 class TransactionModel {
 public:
     explicit TransactionModel(std::uint64_t seed)
-        : random_(seed), disk_(seed), keys_(random_.one_in(3) ? 400 : 12 + random_.below(30)) {
+        : random_(seed),
+          disk_(seed),
+          keys_(random_.one_in(3) ? 400 : 12 + random_.below(30)),
+          noise_(random_.below(11)) {
         db::EngineOptions options = small_engine(disk_, "db");
         database_.emplace(db::open_database(options).value());
         for (std::size_t i = 0; i < kKeyspaces; ++i) {
@@ -179,9 +182,9 @@ private:
         const std::uint64_t what = random_.below(100);
         if (what < 6 || running_.empty()) {
             if (running_.size() < 5) begin();
-        } else if (what < 16) {
+        } else if (what < 6 + noise_) {
             blind_commit();
-        } else if (what < 17) {
+        } else if (what < 17 && what >= 16) {
             ASSERT_TRUE(database_->checkpoint().ok());
         } else {
             auto it = running_.begin();
@@ -328,7 +331,7 @@ private:
         const Event::Kind kind = kWalks[random_.below(std::size(kWalks))];
         // In both directions for a while.
         const std::uint64_t times =
-            kind == Event::kNext || kind == Event::kPrevious ? 1 + random_.below(4) : 1;
+            kind == Event::kNext || kind == Event::kPrevious ? 1 + random_.below(8) : 1;
         for (std::uint64_t i = 0; i < times; ++i) {
             Event event{kind, 0, key(), "", first + living};
             const Row expected = running.alone.run(event);
@@ -453,6 +456,7 @@ private:
     os::Random random_;
     os::SimFileSystem disk_;
     const std::uint64_t keys_;
+    const std::uint64_t noise_;  ///< per cent of the steps that are others' commits
     std::optional<Database> database_;
     std::vector<Keyspace> keyspaces_;
     std::map<std::uint64_t, State> history_;

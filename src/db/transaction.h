@@ -148,6 +148,7 @@ private:
 
     bool forward_ = true;
     bool walking_ = false;
+    bool fresh_ = false;  ///< backward, and nothing was shown yet
     WalkedRange walk_;
 };
 

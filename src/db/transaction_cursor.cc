@@ -59,11 +59,15 @@ void TransactionCursorState::show(Bytes at, const WriteSet::Write* write) {
     own = write;
     valid = true;
     if (!walking_) return;
+    // A walk that turns round goes over what it saw before: its bounds only grow.
+    const bool shrinks = FULGUR_PLANTED("walk_shrinks_when_it_turns");
     if (forward_) {
-        walk_.end.emplace(key).push_back('\0');  // The first key behind it.
-    } else {
+        const bool grows = walk_.end && *walk_.end <= key;
+        if (grows || shrinks) walk_.end.emplace(key).push_back('\0');  // The first key behind it.
+    } else if (fresh_ || key < walk_.begin || shrinks) {
         walk_.begin = key;
     }
+    fresh_ = false;
 }
 
 void TransactionCursorState::show_nothing() {
@@ -155,11 +159,13 @@ void TransactionCursorState::seek(Bytes to) {
     close_walk();
     valid = false;
     own = nullptr;
-    if (transaction->forgotten || (range.end && *range.end <= low)) return;
+    if (transaction->forgotten) return fail(*transaction->forgotten);
+    if (range.end && *range.end <= low) return;
     failure.reset();
     forward_ = true;
     walking_ = transaction->tracks_reads();
     walk_ = {low, low};
+    fresh_ = false;
     base->seek(low);
     settle_forward(low, true);
 }
@@ -171,13 +177,14 @@ void TransactionCursorState::seek_to_last() {
     close_walk();
     valid = false;
     own = nullptr;
-    if (transaction->forgotten || (range.end && *range.end <= range.begin)) return;
+    if (transaction->forgotten) return fail(*transaction->forgotten);
+    if (range.end && *range.end <= range.begin) return;
     failure.reset();
     base->seek_to_last();
     forward_ = false;
     walking_ = transaction->tracks_reads();
-    // Nothing yet, behind the last key.
-    walk_ = {range.end.value_or(std::string()), range.end};
+    walk_ = {{}, range.end};
+    fresh_ = true;  // Where it begins the first row will tell.
     settle_backward({});
     if (failure) walking_ = false;
 }
