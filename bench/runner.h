@@ -30,6 +30,8 @@
 
 namespace fulgur::bench {
 
+class MemoryLimit;
+
 struct Plan {
     std::vector<const Workload*> workloads;
     std::vector<const Side*> sides;
@@ -39,6 +41,8 @@ struct Plan {
     unsigned rounds = 3;    ///< of the workloads that go once over all rows
     std::uint64_t slice_ms = 50;
     OpenLoop open_loop;  ///< rate 0: closed loop
+    /// Lifted while a store is loaded, held while it is measured; none by default.
+    MemoryLimit* memory_limit = nullptr;
 };
 
 class Runner {

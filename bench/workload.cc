@@ -10,6 +10,7 @@ namespace fulgur::bench {
 Parameters Workload::fill_in(Parameters parameters) const {
     if (parameters.value_min == 0) parameters.value_min = value_min;
     if (parameters.value_max == 0) parameters.value_max = std::max(value_max, parameters.value_min);
+    parameters.rows = std::max<std::uint64_t>(1, parameters.rows / one_row_of);
     if (parameters.batch == 0) parameters.batch = batch;
     if (sync) parameters.durability = Durability::kSync;
     return parameters;

@@ -67,6 +67,8 @@ struct Workload {
     std::uint32_t value_min = 100;
     std::uint32_t value_max = 100;
     std::uint32_t batch = 1;
+    /// Of the rows that are asked for one of so many: where rows are large.
+    std::uint32_t one_row_of = 1;
     bool sync = false;  ///< synced commits, whatever is asked for
     std::function<std::unique_ptr<Task>(const TaskContext&)> make;
     /// One more thread that runs beside and is not timed; or none.

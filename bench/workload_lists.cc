@@ -55,9 +55,11 @@ std::vector<Workload> db_bench_workloads() {
         pass("fillbatch", "put all rows in random order, 1000 a commit", kEmpty, 1000, fill(true)),
         pass("fillseqbatch", "put all rows in order, 1000 a commit", kEmpty, 1000, fill(false)),
     };
-    Workload sync = pass("fillsync", "put rows in random order, one a commit, each synced", kEmpty,
-                         1, fill(true));
+    Workload sync =
+        pass("fillsync", "put a hundredth of the rows in random order, one a commit, each synced",
+             kEmpty, 1, fill(true));
     sync.sync = true;
+    sync.one_row_of = 100;  // A device does some ten thousand syncs a second, or a hundred.
     list.push_back(sync);
     list.push_back(
         pass("deleteseq", "erase all rows in order, 100 a commit", kLoaded, 100, erase(false)));
@@ -99,11 +101,12 @@ std::vector<Workload> ycsb_workloads() {
 }
 
 std::vector<Workload> more_workloads() {
-    Workload mix = start("mixed", "more",
-                         "50 % get, 25 % put, 25 % scan of 100 rows, 100 B to 10 KB", "operation",
-                         mixed({.read = 50, .update = 25, .scan = 25, .choice = Choice::kUniform}));
+    Workload mix = start(
+        "mixed", "more", "50 % get, 25 % put, 25 % scan of 100, a tenth of the rows, 100 B-10 KB",
+        "operation", mixed({.read = 50, .update = 25, .scan = 25, .choice = Choice::kUniform}));
     mix.value_min = 100;
     mix.value_max = 10'000;
+    mix.one_row_of = 10;
     mix.changes = true;
     const auto opening = [](const char* name, const char* what, Workload::Kind kind) {
         Workload workload = start(name, "more", what, "open", nullptr);

@@ -326,13 +326,18 @@ private:
 void run_schedule(std::uint64_t seed) {
     SCOPED_TRACE(::testing::Message() << "run again with FULGUR_SEED=" << seed);
     system_test::TempDirectory directory;
-    Options options;
-    options.memory_budget = 256_MiB;
-    options.log_bytes_target = 1_MiB;
+    db::EngineOptions options;
+    options.user.memory_budget = 256_MiB;
+    options.user.log_bytes_target = 1_MiB;
+    options.path = directory / "db";
+    options.files = &os::real_file_system();
+    options.clock = &os::real_clock();
+    // Every second schedule keeps next to nothing in memory, so that pages come and go.
+    if (seed % 2 == 0) options.evict_reserve_bytes = options.user.memory_budget - 128_KiB;
     std::array<Rows, kWriters> rows;
     for (std::uint64_t round = 0; round < 3; ++round) {
-        options.checkpoint_on_close = round != 0;
-        Result<Database> database = Database::open(directory / "db", options);
+        options.user.checkpoint_on_close = round != 0;
+        Result<Database> database = db::open_database(options);
         ASSERT_TRUE(database.ok()) << database.error().message();
         os::set_yield_seed(seed * 10 + round + 1);
         Round(*database, seed * 10 + round, rows).run();
@@ -341,7 +346,7 @@ void run_schedule(std::uint64_t seed) {
         const Result<void> closed = database->close();
         ASSERT_TRUE(closed.ok()) << closed.error().message();
     }
-    Database database = Database::open(directory / "db", options).value();
+    Database database = db::open_database(options).value();
     Round(database, seed, rows).check_end();
     ASSERT_TRUE(database.verify().ok());
 }

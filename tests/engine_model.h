@@ -34,6 +34,7 @@ struct ModelConfig {
     std::size_t snapshots_held = 0;  ///< kept at this number from the start to the end
     std::uint64_t keys = 300;        ///< different ones; few meet, many make pages
     std::uint64_t batch_max = 60;
+    std::uint64_t live_bytes = 0;  ///< of pages that stay in memory; 0: all
     friend void PrintTo(const ModelConfig& config, std::ostream* to) { *to << config.name; }
 };
 

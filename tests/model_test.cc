@@ -43,6 +43,11 @@ void EngineModel::open() {
     options.log.segment_bytes = config_.segment_bytes;
     options.user.checkpoint_on_close = random_.below(2) == 0;
     options.user.compression = static_cast<Compression>(random_.below(4));
+    if (config_.live_bytes != 0) {
+        // Held readers keep what is evicted and read again; being busy is another test's matter.
+        options.user.memory_budget = 1_GiB;
+        options.evict_reserve_bytes = options.user.memory_budget - config_.live_bytes;
+    }
     if (!config_.background) options.clock = &clock_;
     Result<Database> opened =
         config_.in_memory ? Database::in_memory(options.user) : db::open_database(options);
@@ -173,7 +178,8 @@ std::shared_ptr<const EngineModel::ModelKeyspace> EngineModel::pick(const State&
 }
 
 void EngineModel::committed(const Result<Sequence>& done, State next) {
-    ASSERT_TRUE(done.ok()) << done.error().message();
+    ASSERT_TRUE(done.ok()) << done.error().message() << "; memory used "
+                           << database_->stats().memory_used;
     ASSERT_EQ(number(*done), last_ + 1);
     history_[++last_] = std::move(next);
 }
@@ -385,7 +391,23 @@ INSTANTIATE_TEST_SUITE_P(
                     .restart_one_in = 80,
                     .snapshots_held = 1,
                     .keys = 4000,
-                    .batch_max = 1000}),
+                    .batch_max = 1000},
+        ModelConfig{.name = "evicting",
+                    .seeds = 3,
+                    .restart_one_in = 80,
+                    .checkpoint_one_in = 30,
+                    .snapshots_held = 1,
+                    .keys = 4000,
+                    .batch_max = 1000,
+                    .live_bytes = 64_KiB},
+        ModelConfig{.name = "evicting_beside",
+                    .seeds = 3,
+                    .background = true,
+                    .restart_one_in = 80,
+                    .checkpoint_one_in = 30,
+                    .keys = 4000,
+                    .batch_max = 1000,
+                    .live_bytes = 64_KiB}),
     [](const ::testing::TestParamInfo<ModelConfig>& of) { return of.param.name; });
 
 }  // namespace

@@ -92,6 +92,8 @@ private:
         options.log.buffer_bytes = 64_KiB;
         options.log.prepare_ahead_bytes = 16_KiB;
         options.background = false;
+        // Half of the runs keep next to nothing in memory.
+        if (seed_ % 2 == 0) options.evict_reserve_bytes = options.user.memory_budget - 64_KiB;
         return options;
     }
 

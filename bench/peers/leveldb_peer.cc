@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/peers/lsm.h"
 #include "bench/peers/peers.h"
 
 namespace fulgur::bench::peers {
@@ -20,7 +21,6 @@ void check(const leveldb::Status& status) {
 }
 
 leveldb::Slice to_slice(Bytes bytes) { return {bytes.data(), bytes.size()}; }
-Bytes to_bytes(const leveldb::Slice& slice) { return {slice.data(), slice.size()}; }
 
 class LevelSession final : public Session {
 public:
@@ -43,17 +43,7 @@ public:
     }
     std::size_t scan(Bytes from, std::size_t rows, RowVisitor& visitor) override {
         const std::unique_ptr<leveldb::Iterator> it(db_.NewIterator({}));
-        if (from.empty()) {
-            it->SeekToFirst();
-        } else {
-            it->Seek(to_slice(from));
-        }
-        std::size_t n = 0;
-        for (; n < rows && it->Valid(); it->Next(), ++n) {
-            visitor.row(to_bytes(it->key()), to_bytes(it->value()));
-        }
-        check(it->status());
-        return n;
+        return scan_by_iterator<leveldb::Slice>(*it, from, rows, visitor, check);
     }
 
 private:

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/peers/lsm.h"
 #include "bench/peers/peers.h"
 
 namespace fulgur::bench::peers {
@@ -64,17 +65,7 @@ public:
     }
     std::size_t scan(Bytes from, std::size_t rows, RowVisitor& visitor) override {
         const std::unique_ptr<rocksdb::Iterator> it(db_.NewIterator({}));
-        if (from.empty()) {
-            it->SeekToFirst();
-        } else {
-            it->Seek(to_slice(from));
-        }
-        std::size_t n = 0;
-        for (; n < rows && it->Valid(); it->Next(), ++n) {
-            visitor.row(to_bytes(it->key()), to_bytes(it->value()));
-        }
-        check(it->status());
-        return n;
+        return scan_by_iterator<rocksdb::Slice>(*it, from, rows, visitor, check);
     }
 
 private:

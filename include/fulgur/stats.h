@@ -46,7 +46,10 @@ struct Stats {
     std::uint64_t checkpoints = 0;
     std::uint64_t checkpoint_failures = 0;  ///< Abandoned, for example on a full disk.
     std::uint64_t pages_written = 0;
-    std::uint64_t pages_read = 0;  ///< Each was a miss of the memory, of a read or of a commit.
+    std::uint64_t pages_read = 0;     ///< Each was a miss of the memory, of a read or of a commit.
+    std::uint64_t pages_evicted = 0;  ///< Left memory, to stay within the budget.
+    /// Of them written first, before a checkpoint came to them. Included in data_bytes_written.
+    std::uint64_t pages_evicted_dirty = 0;
     std::uint64_t consolidations = 0;
     std::uint64_t splits = 0;
     std::uint64_t joins = 0;  ///< Nearly empty pages that went into a neighbour.

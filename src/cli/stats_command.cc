@@ -102,6 +102,7 @@ Json to_json(const Stats& stats) {
     object["checkpoint_failures"] = stats.checkpoint_failures;
     object["pages_written"] = stats.pages_written;
     object["pages_read"] = stats.pages_read;
+    object["pages_evicted"] = stats.pages_evicted;
     object["consolidations"] = stats.consolidations;
     object["splits"] = stats.splits;
     object["joins"] = stats.joins;
@@ -156,6 +157,7 @@ std::string to_text(const Stats& stats, const Result<Database::PageSizes>& sizes
     line("memory",
          fmt::format("{} of {}", show_bytes(stats.memory_used), show_bytes(stats.memory_budget)));
     line("pages read", show_count(stats.pages_read));
+    line("pages evicted", show_count(stats.pages_evicted));
     if (stats.poisoned) line("poisoned", "a write failed: open it again");
     if (stats.keyspaces.empty()) line("keyspaces", "none");
     if (!stats.keyspaces.empty()) text += "keyspaces\n";

@@ -70,6 +70,7 @@ Result<Database> Database::in_memory(const Options& options) {
     db::EngineOptions engine = engine_options(options, "memory");
     engine.owned_files = std::make_shared<os::MemoryFileSystem>();
     engine.files = engine.owned_files.get();
+    engine.evict = false;
     return db::open_database(std::move(engine));
 }
 

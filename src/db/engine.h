@@ -7,10 +7,12 @@
 // one writer at a time. After step 2 only I/O can fail, and that poisons the handle.
 //
 // Locks, in the order in which they are taken:
-//   gate_              shared by every operation that writes; close waits for them
-//   (operation_gate.h) checkpoint_mutex_  one checkpoint (or verification) at a time; held during
-//   I/O commit_mutex_      the writer's; guards the map of keyspaces too; held during no sync
-//   state_mutex_       poison, background wake-ups; leaf lock
+//
+// - gate_ (operation_gate.h): shared by every operation that writes; close waits for them.
+// - checkpoint_mutex_: one checkpoint (or verification) at a time; held during I/O.
+// - commit_mutex_: the writer's; guards the map of keyspaces too; held during no sync.
+// - state_mutex_: poison and background wake-ups; nothing is locked under it.
+//
 // Page latches are taken under commit_mutex_, by the walker, and by readers that install a page;
 // nobody who holds a latch takes a mutex of the engine.
 //
@@ -37,6 +39,7 @@
 #include "os/mutex.h"
 #include "os/thread.h"
 #include "storage/checkpoint.h"
+#include "storage/evict.h"
 #include "storage/image_codec.h"
 #include "storage/log_reader.h"
 #include "storage/log_writer.h"
@@ -115,6 +118,13 @@ public:
     storage::Versions& versions() { return versions_; }
     /// The state of that slot's readers; only the slot's owner asks. Made with the first reader.
     ReaderState& reader_state(storage::Versions::Slot& slot);
+    bool wants_room() const { return evictor_ != nullptr && evictor_->wants_room(); }
+    /// Before a reader pins: what is evicted later cannot be used again before its pin ends.
+    void make_ready_to_read() {
+        if (wants_room()) [[unlikely]] {
+            evict_now();
+        }
+    }
     ReadMetrics& read_metrics() { return read_metrics_; }
     std::uint64_t now_ns() const { return options_.clock->now_ns(); }
     Result<std::optional<storage::Record>> find(KeyspaceState& keyspace, Bytes key, Sequence at);
@@ -156,6 +166,10 @@ private:
     Result<void> replay(Sequence sequence, Bytes body);
     Result<void> replay_group(KeyspaceState& keyspace, std::vector<LoggedOperation>& group,
                               Sequence sequence);
+    /// Runs a step of the replay, again after others were evicted when it finds no memory; the step
+    /// says how much is missing, if it knows.
+    template <typename Step>
+    Result<void> with_room(const Step& step);
     Result<bool> is_logged_place(const LoggedExtent& logged);
     Result<void> replay_keyspace_operation(const LoggedOperation& operation, Sequence sequence)
         REQUIRES(commit_mutex_);
@@ -183,8 +197,8 @@ private:
     void encode(const SortedOperations& operations, const LargeValues& large,
                 std::vector<char>& body) const;
     Result<void> reserve(std::vector<storage::TreeOperation>& tree_operations,
-                         const SortedOperations& operations, std::size_t body_bytes)
-        REQUIRES(commit_mutex_);
+                         const SortedOperations& operations, std::size_t body_bytes,
+                         std::uint64_t& bytes) REQUIRES(commit_mutex_);
     Result<storage::LogTicket> append(Bytes body, std::uint32_t crc) REQUIRES(commit_mutex_);
     Result<storage::LogTicket> commit_keyspace_change(LogOperation type, KeyspaceState* dropped,
                                                       std::string_view name)
@@ -192,6 +206,7 @@ private:
     Result<void> wait_for_log_room();
     Error over_budget();
     bool wait_for_walker(int& waits);
+    bool make_room_for_commit(const Error& refusal, std::uint64_t bytes, int tries);
 
     // Checkpoints (engine_checkpoint.cc).
     Result<void> checkpoint_locked() REQUIRES(checkpoint_mutex_);
@@ -200,6 +215,11 @@ private:
     void poison(const Error& cause);
     Result<void> check_writable() const;
     bool checkpoint_due() const;
+    void start_evictor();
+    void without_writer(const std::function<void()>& work);
+    void evict_now();
+    bool wants_clean_pages() const;
+    void run_evictions();
     void run_log_ticks();
     void run_checkpoints();
     void end_reads();
@@ -235,6 +255,7 @@ private:
     /// Recovery only: places of logged values that were taken out of free space.
     std::map<std::uint64_t, std::uint64_t> taken_;
     std::unique_ptr<storage::Checkpointer> checkpointer_;
+    std::unique_ptr<storage::Evictor> evictor_;
     std::unique_ptr<storage::Log> log_;
 
     os::Mutex checkpoint_mutex_;
@@ -252,6 +273,7 @@ private:
     std::atomic<std::uint64_t> checkpoints_{0};
     std::atomic<std::uint64_t> checkpoint_failures_{0};
     std::atomic<std::uint64_t> checkpointed_{0};
+    bool recovering_ = true;      ///< nobody else is here yet
     std::uint64_t replayed_ = 0;  ///< commits; constant once open
     OperationGate gate_;
     CommitMetrics commit_metrics_;
@@ -269,6 +291,10 @@ private:
     os::ConditionVariable log_wake_;
     os::ConditionVariable checkpoint_wake_;
     os::ConditionVariable checkpoint_done_;
+    os::ConditionVariable evict_wake_;
+    std::atomic<bool> evict_woken_{false};
+    std::atomic<bool> pages_stay_dirty_{false};
+    os::Thread evict_thread_;
     os::Thread log_thread_;
     os::Thread checkpoint_thread_;
 };

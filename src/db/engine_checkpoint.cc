@@ -43,6 +43,7 @@ Result<void> Engine::checkpoint_locked() {
     if (Result<void> writable = check_writable(); !writable) return writable;
     const std::uint64_t log_bytes = log_bytes_since_checkpoint_.load(std::memory_order_relaxed);
     const std::uint64_t start_ns = now_ns();
+    pages_stay_dirty_.store(false, std::memory_order_relaxed);
     Result<void> done = checkpointer_->run([this] {
         checkpoint_mutex_.assert_held();
         return begin_checkpoint();
@@ -117,6 +118,7 @@ void Engine::finish_dropped() {
 bool Engine::checkpoint_due() const {
     const std::uint64_t target = options_.user.log_bytes_target;
     if (log_bytes_since_checkpoint_.load(std::memory_order_relaxed) >= target / 2) return true;
+    if (pages_stay_dirty_.load(std::memory_order_relaxed)) return true;
     const std::uint64_t waiting = space_.waiting_sectors() * storage::kSectorBytes;
     return waiting >= target && waiting >= space_.file_sectors() * storage::kSectorBytes / 4;
 }
@@ -140,8 +142,80 @@ Result<void> Engine::wait_for_log_room() {
     return {};
 }
 
+// ---- eviction -----------------------------------------------------------------------------------
+
+void Engine::start_evictor() {
+    if (!options_.evict) return;
+    storage::Evictor::Host host;
+    host.trees = [this](std::vector<storage::Tree*>& trees) {
+        without_writer([&] {
+            commit_mutex_.assert_held();
+            trees.clear();
+            for (const auto& [id, state] : keyspaces_) {
+                if (state->tree != nullptr && !state->dropped()) trees.push_back(state->tree.get());
+            }
+        });
+    };
+    host.exclude_writer = [this](const auto& unlink) { without_writer(unlink); };
+    host.write_failed = [this](const Error& error) { poison(error); };
+    host.wake = [this] {
+        if (!options_.background || evict_woken_.exchange(true)) return;
+        os::MutexLock lock(state_mutex_);
+        evict_wake_.notify_one();
+    };
+    host.refusal = [this] { return over_budget(); };
+    evictor_ = std::make_unique<storage::Evictor>(
+        *context_, std::move(host),
+        options_.evict_reserve_bytes != 0 ? options_.evict_reserve_bytes : frames_.budget() / 8);
+    context_->room = evictor_.get();
+}
+
+/// The replay of a record is a commit of its own, which holds the mutex and evicts between its
+/// steps.
+void Engine::without_writer(const std::function<void()>& work) {
+    if (recovering_) return work();
+    os::MutexLock lock(commit_mutex_);
+    work();
+}
+
+/// At moments when nothing is held nor pinned; when our thread does not keep up, or there is none.
+/// What fails is told to those who find no room.
+void Engine::evict_now() {
+    if (evictor_ == nullptr || !evictor_->wants_room()) return;
+    if (options_.background && frames_.has_room(frames_.budget() / 16)) return;
+    static_cast<void>(evictor_->keep_room().ok());
+}
+
+/// Whether memory is full of what only a checkpoint makes clean: leaves with large values.
+bool Engine::wants_clean_pages() const {
+    return wants_room() &&
+           log_bytes_since_checkpoint_.load(std::memory_order_relaxed) >= frames_.budget() / 32;
+}
+
+void Engine::run_evictions() {
+    constexpr std::uint64_t kPauseUs = 1000;
+    constexpr std::uint64_t kStuckPauseUs = 20'000;  // For the checkpoint, or readers, to go on.
+    for (;;) {
+        {
+            os::MutexLock lock(state_mutex_);
+            while (!stopping_ && !evict_woken_.load()) evict_wake_.wait_for_ms(state_mutex_, 1000);
+            if (stopping_) return;
+        }
+        evict_woken_.store(false);
+        // What fails fails again for who needs the room, and tells them.
+        const bool done = evictor_->keep_room().ok() && !evictor_->wants_room();
+        if (!done && wants_clean_pages()) {
+            os::MutexLock lock(state_mutex_);
+            pages_stay_dirty_ = true;
+            checkpoint_wake_.notify_one();
+        }
+        os::sleep_us(done ? kPauseUs : kStuckPauseUs);
+    }
+}
+
 void Engine::tick() {
     log_->tick();
+    evict_now();
     if (!checkpoint_due()) return;
     // A failure is kept and shown by stats and, at the log's limit, by commits.
     if (Result<void> done = checkpoint(); !done) return;

@@ -165,16 +165,20 @@ Result<storage::LogTicket> Engine::log_and_apply(const SortedOperations& operati
                                                  std::vector<TreeOperation>& tree_operations,
                                                  Bytes body, const CommitCounts& counts) {
     const std::uint32_t crc = crc32c(body);
-    for (int waits = 0;;) {
+    evict_now();
+    // Without a thread that does it, memory is kept ready for readers here; a failure is kept.
+    if (!options_.background && wants_clean_pages()) static_cast<void>(checkpoint().ok());
+    for (int tries = 0;; ++tries) {
+        std::uint64_t bytes = 0;
         os::MutexLock lock(commit_mutex_);
         versions_.pin(*writer_slot_);
-        if (Result<void> done = reserve(tree_operations, operations, body.size()); !done) {
+        Result<void> reserved = reserve(tree_operations, operations, body.size(), bytes);
+        if (!reserved) {
             versions_.unpin(*writer_slot_);
             lock.unlock();
-            const ErrorCode code = done.error().code();
-            const bool memory = code == ErrorCode::kLimit || code == ErrorCode::kBusy;
-            if (!memory || !wait_for_walker(waits)) return done.error();
-            continue;
+            if (make_room_for_commit(reserved.error(), bytes, tries)) continue;
+            const Error& error = reserved.error();
+            return error.code() == ErrorCode::kLimit ? over_budget() : error;
         }
         Result<storage::LogTicket> ticket = append(body, crc);
         if (ticket) {
@@ -201,6 +205,22 @@ void Engine::apply(const SortedOperations& operations,
     }
 }
 
+/// A commit whose pages or records found no room: evicts others, and when that does not help waits
+/// for the walker or writes a checkpoint, after which leaves with large values can go too.
+/// @param bytes  what was missing, as far as it is known.
+/// @return false: nothing helps, refuse.
+bool Engine::make_room_for_commit(const Error& refusal, std::uint64_t bytes, int tries) {
+    constexpr int kTriesMax = 16;  // Each finds the pages of the ones before in memory.
+    if (refusal.code() != ErrorCode::kLimit && refusal.code() != ErrorCode::kBusy) return false;
+    if (tries == kTriesMax || bytes > frames_.budget()) return false;
+    if (evictor_ != nullptr && evictor_->make_room(std::max(bytes, frames_.budget() / 16)).ok())
+        return true;
+    if (recovering_) return false;
+    if (int waits = tries; wait_for_walker(waits)) return true;
+    const bool anything = log_bytes_since_checkpoint_.load(std::memory_order_relaxed) != 0;
+    return evictor_ != nullptr && anything && checkpoint().ok() && evictor_->make_room(bytes).ok();
+}
+
 /// The walker keeps retired memory and versions from going while it images one inner page's leaves,
 /// which with large values may take a while. Rather than refuse a commit for that, wait until it
 /// has moved on.
@@ -221,9 +241,9 @@ bool Engine::wait_for_walker(int& waits) {
 
 /// Step 1: everything that may refuse.
 Result<void> Engine::reserve(std::vector<TreeOperation>& tree_operations,
-                             const SortedOperations& operations, std::size_t body_bytes) {
+                             const SortedOperations& operations, std::size_t body_bytes,
+                             std::uint64_t& bytes) {
     if (Result<void> writable = check_writable(); !writable) return writable;
-    std::uint64_t bytes = 0;
     for (std::size_t begin = 0; begin < operations.size();) {
         std::size_t end = begin;
         KeyspaceState* keyspace = operations[begin].keyspace;
@@ -239,13 +259,14 @@ Result<void> Engine::reserve(std::vector<TreeOperation>& tree_operations,
         versions_.reclaim();
         if (!frames_.has_room(bytes)) return over_budget();
     }
+    if (bytes != 0 && evictor_ != nullptr) evictor_->note_taken();
     return log_->reserve(body_bytes);
 }
 
 Error Engine::over_budget() {
     const storage::Versions::Readers readers = versions_.readers();
-    // The writer's own pin is one of them.
-    if (readers.count > 1 && versions_.retired_bytes() > frames_.budget() / 8) {
+    const std::size_t own = writer_slot_->epoch.load(std::memory_order_acquire) != 0 ? 1 : 0;
+    if (readers.count > own && versions_.retired_bytes() > frames_.budget() / 32) {
         return Error(ErrorCode::kBusy,
                      "readers keep memory from being used again; end the oldest one, or refresh it")
             .at("it reads at sequence " + std::to_string(storage::to_number(readers.oldest)));
@@ -285,10 +306,10 @@ Result<void> Engine::make_large(const SortedOperations& operations, LargeValues&
             if (Result<void> written = write_direct(*value, bytes); !written) return written;
         } else {
             const std::size_t size = storage::frame_bytes_for(bytes.size());
-            if (!frames_.has_room(size)) versions_.reclaim();
-            for (int waits = 0; !frames_.has_room(size);) {
-                if (!wait_for_walker(waits)) return over_budget();
+            for (int tries = 0; !frames_.has_room(size); ++tries) {
+                if (!make_room_for_commit(over_budget(), size, tries)) return over_budget();
             }
+            if (evictor_ != nullptr) evictor_->note_taken();
             char* memory = frames_.allocate(size);
             std::memcpy(memory, bytes.data(), bytes.size());
             value->bytes.store(memory, std::memory_order_relaxed);
@@ -318,7 +339,6 @@ Result<void> Engine::write_direct(LargeValue& value, Bytes bytes) {
         poison(done.error());
         return done;
     }
-    value.written.store(true, std::memory_order_relaxed);
     value.sector.store(*sector, std::memory_order_release);
     if (checkpoint_due()) {
         os::MutexLock lock(state_mutex_);

@@ -173,6 +173,7 @@ Result<void> Engine::open_data_file() {
     }
     checkpointed_.store(storage::to_number(superblock_.replay), std::memory_order_relaxed);
     checkpointer_ = std::make_unique<storage::Checkpointer>(*context_, superblock_, other_replay);
+    start_evictor();
     return load_catalog();
 }
 
@@ -285,6 +286,7 @@ Result<void> Engine::recover() {
         versions_.set_visible(last_);
     }
     versions_.refresh_horizon();
+    recovering_ = false;
     // Each opening begins a segment: without this, opening and closing alone would gather files.
     return log_->recycle(checkpointer_->recyclable());
 }
@@ -302,6 +304,9 @@ Result<void> Engine::take_logged_extents(Bytes body) {
 }
 
 Result<void> Engine::replay(Sequence sequence, Bytes body) {
+    if (evictor_ != nullptr && evictor_->wants_room()) {
+        if (Result<void> room = evictor_->keep_room(); !room) return room;
+    }
     os::MutexLock lock(commit_mutex_);
     std::vector<LoggedOperation> group;
     KeyspaceState* keyspace = nullptr;
@@ -347,10 +352,15 @@ Result<void> Engine::replay_group(KeyspaceState& keyspace, std::vector<LoggedOpe
     std::vector<CommitOperation> operations;
     std::vector<LoggedExtent> extents;
     for (const LoggedOperation& logged : group) {
-        Result<std::optional<storage::Record>> found =
-            keyspace.tree->find(logged.key, hash64(logged.key), Sequence{storage::kSequenceMax});
-        if (!found) return found.error();
-        const bool in_image = *found && (*found)->sequence() >= sequence;
+        bool in_image = false;
+        Result<void> done = with_room([&](std::uint64_t&) -> Result<void> {
+            Result<std::optional<storage::Record>> found = keyspace.tree->find(
+                logged.key, hash64(logged.key), Sequence{storage::kSequenceMax});
+            if (!found) return found.error();
+            in_image = *found && (*found)->sequence() >= sequence;
+            return {};
+        });
+        if (!done) return done;
         const bool extent = logged.type == LogOperation::kPutExtent;
         if (in_image) continue;
         if (extent) {
@@ -363,7 +373,13 @@ Result<void> Engine::replay_group(KeyspaceState& keyspace, std::vector<LoggedOpe
         extents.push_back(extent ? LoggedExtent::decode(logged.value.data()) : LoggedExtent{});
     }
     LargeValues large;
-    if (Result<void> made = make_large(operations, large); !made) return made;
+    versions_.unpin(*writer_slot_);  // What is evicted for them is to be freed.
+    Result<void> made = make_large(operations, large);
+    versions_.pin(*writer_slot_);
+    if (!made) {
+        drop_large(large);
+        return made;
+    }
     std::vector<storage::TreeOperation> tree_operations(operations.size());
     std::vector<char> references(operations.size() * sizeof(storage::LargeReference));
     std::size_t next_large = 0;
@@ -377,7 +393,6 @@ Result<void> Engine::replay_group(KeyspaceState& keyspace, std::vector<LoggedOpe
             value->length = extents[i].length;
             value->checksum = extents[i].checksum;
             value->sector.store(extents[i].sector, std::memory_order_relaxed);
-            value->written.store(true, std::memory_order_relaxed);
             space_.note_unemitted({extents[i].sector, value->sectors()});
             taken_.erase(extents[i].sector);
             const storage::LargeReference reference{value->length, value->checksum, 0,
@@ -392,18 +407,33 @@ Result<void> Engine::replay_group(KeyspaceState& keyspace, std::vector<LoggedOpe
             to.flags = storage::kLarge;
         }
     }
-    std::uint64_t bytes = 0;
-    if (Result<void> done = keyspace.tree->prepare(tree_operations, bytes); !done) return done;
-    if (!frames_.has_room(bytes)) {
-        versions_.reclaim();
-        if (!frames_.has_room(bytes)) {
-            return Error(ErrorCode::kLimit,
-                         "replaying the log needs more memory; raise memory_budget");
-        }
-    }
+    Result<void> prepared = with_room([&](std::uint64_t& bytes) -> Result<void> {
+        Result<void> done = keyspace.tree->prepare(tree_operations, bytes);
+        if (!done || frames_.has_room(bytes)) return done;
+        return Error(ErrorCode::kLimit, "replaying the log needs more memory; raise memory_budget");
+    });
+    if (!prepared) return prepared;
     keyspace.tree->apply(tree_operations, sequence);
     for (auto& value : large.values) static_cast<void>(value.release());
     return {};
+}
+
+template <typename Step>
+Result<void> Engine::with_room(const Step& step) {
+    constexpr int kTriesMax = 16;
+    for (int tries = 0;; ++tries) {
+        std::uint64_t bytes = 0;
+        Result<void> done = step(bytes);
+        if (done || tries == kTriesMax) return done;
+        const ErrorCode code = done.error().code();
+        if (code != ErrorCode::kLimit && code != ErrorCode::kBusy) return done;
+        // What goes may be used again when we are not pinned; a step begins from the root.
+        if (evictor_ == nullptr) return done;
+        versions_.unpin(*writer_slot_);
+        const Result<void> room = evictor_->make_room(std::max(bytes, frames_.budget() / 16));
+        versions_.pin(*writer_slot_);
+        if (!room) return room;
+    }
 }
 
 /// Whether a logged value's place is the log's to give to a tree.
@@ -442,6 +472,8 @@ void Engine::start_background() {
     static_cast<void>(arena_.start_toucher(options_.user.memory_budget).ok());
     log_thread_ = os::Thread("fulgur-log", [this] { run_log_ticks(); });
     checkpoint_thread_ = os::Thread("fulgur-ckpt", [this] { run_checkpoints(); });
+    if (evictor_ == nullptr) return;
+    evict_thread_ = os::Thread("fulgur-evict", [this] { run_evictions(); });
 }
 
 void Engine::stop_background() {
@@ -451,7 +483,9 @@ void Engine::stop_background() {
         log_wake_.notify_all();
         checkpoint_wake_.notify_all();
         checkpoint_done_.notify_all();
+        evict_wake_.notify_all();
     }
+    evict_thread_.join();
     log_thread_.join();
     checkpoint_thread_.join();
 }

@@ -139,6 +139,10 @@ Stats Engine::stats() {
     stats.memory_budget = frames_.budget();
     stats.memory_used = frames_.used();
     stats.memory_retired = versions_.retired_bytes();
+    if (evictor_ != nullptr) {
+        stats.pages_evicted = evictor_->evicted();
+        stats.pages_evicted_dirty = evictor_->written();
+    }
     const storage::SpaceManager::Stats space = space_.stats();
     stats.data_file_bytes = space_.file_sectors() * storage::kSectorBytes;
     stats.data_used_bytes = space.used_sectors * storage::kSectorBytes;

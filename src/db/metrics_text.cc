@@ -229,6 +229,10 @@ void write_memory(MetricsWriter& to, const Stats& stats) {
     to.gauge("memory_retired_bytes", "bytes", stats.memory_retired,
              "Memory that waits for readers to end.");
     to.counter("pages_read", "", stats.pages_read, "Pages read from the disk: cache misses.");
+    to.counter("pages_evicted", "", stats.pages_evicted,
+               "Pages that left memory to stay within the budget.");
+    to.counter("pages_evicted_dirty", "", stats.pages_evicted_dirty,
+               "Of them those that were written to the data file first.");
     to.counter("consolidations", "", stats.consolidations, "Leaves rewritten in memory.");
     to.counter("splits", "", stats.splits, "Pages split.");
     to.counter("joins", "", stats.joins, "Nearly empty pages that went into a neighbour.");

@@ -19,6 +19,7 @@ namespace db {
 Result<ReaderHandle> ReaderState::make(const std::shared_ptr<Engine>& engine,
                                        const Sequence* snapshot) {
     if (Result<void> open = engine->check_open(); !open) return open.error();
+    engine->make_ready_to_read();
     storage::Versions& versions = engine->versions();
     storage::Versions::Slot* slot = versions.take_slot();
     if (slot == nullptr) {
@@ -141,6 +142,10 @@ Sequence Reader::sequence() const noexcept { return state_->sequence; }
 
 void Reader::refresh() {
     state_->views.end();
+    if (state_->engine->wants_room()) [[unlikely]] {
+        state_->engine->versions().unpin(*state_->slot);
+        state_->engine->make_ready_to_read();
+    }
     // A snapshot's reader stays at its moment, which is registered; its pin moves all the same, so
     // that what was retired since can be used again.
     const Sequence newest = state_->engine->versions().pin(*state_->slot);

@@ -16,4 +16,7 @@ public:
 
 Clock& real_clock();
 
+/// Processor time that all threads of this process have taken, in nanoseconds.
+std::uint64_t process_cpu_ns();
+
 }  // namespace fulgur::os

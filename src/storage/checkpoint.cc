@@ -33,7 +33,11 @@ Result<void> Checkpointer::written(Result<void> result) {
     return result;
 }
 
-Result<void> Checkpointer::flush() { return written(writer_.flush()); }
+Result<void> Checkpointer::flush() {
+    Result<void> done = written(writer_.flush());
+    if (done) context_.clock.set_written(writer_.ticket());
+    return done;
+}
 
 Result<void> Checkpointer::run(const std::function<Job()>& begin) {
     number_ = superblock_.checkpoint + 1;

@@ -104,6 +104,7 @@ private:
         Leaf* leaf = nullptr;
         std::size_t count = 0;  ///< records that the image stands for
         PageRef ref;
+        std::uint64_t ticket = 0;        ///< of the writer
         std::vector<LargeValue*> large;  ///< that the image refers to
         std::vector<MovedValue> moved;
     };
@@ -136,7 +137,9 @@ private:
     Result<ImagedLeaf> image_leaf(Leaf* leaf, std::size_t index);
     Result<void> place_large(LargeValue& value);
     void adopt_image(Tree& tree, const ImagedLeaf& imaged);
+    void emit_early_image(Tree& tree, Descriptor& image, Descriptor*& superseded);
     void release_images(Tree& tree, PageHeader* page);
+    void release_chain(Tree& tree, Descriptor*& first);
     void abandon(const ImagedLeaf& imaged);
     void abandon_values(const ImagedLeaf& imaged);
     Result<PageRef> write_inner(std::uint8_t level, std::span<const Entry> entries, Bytes high,
@@ -165,7 +168,6 @@ private:
     void list_resident(PageHeader* page, std::vector<Extent>& extents);
     void release_tree(const CheckpointTree& target);
 
-    void outdate(Inner& page);
     void cut_tail(bool however_short);
     void cut_file();
     void release(Extent extent);

@@ -42,9 +42,23 @@ public:
         return (word >> kAttemptBits) + (running && needed ? 1 : 0);
     }
 
+    /// The first checkpoint that may refer to an image made just now.
+    std::uint64_t first_with() const {
+        const std::uint64_t word = load();
+        return (word >> kAttemptBits) + ((word & kAttemptsMax) != 0 ? 1 : 0);
+    }
+
+    /// Images of the walk wait in its writer's buffer: whether the one with that ticket (0: one of
+    /// another origin) can be read.
+    bool is_written(std::uint64_t ticket) const {
+        return ticket <= written_.load(std::memory_order_acquire);
+    }
+    void set_written(std::uint64_t ticket) { written_.store(ticket, std::memory_order_release); }
+
 private:
     std::uint64_t load() const { return word_.load(std::memory_order_acquire); }
     std::atomic<std::uint64_t> word_{attempt_of(1, 0)};
+    std::atomic<std::uint64_t> written_{0};
 };
 
 }  // namespace fulgur::storage

@@ -84,7 +84,8 @@ void Checkpointer::list_moves(Inner& page) {
     }
 }
 
-/// Copies what was listed, but for leaves of which a new image was made. Latches nothing.
+/// Copies what was listed, but for leaves of which a new image was made, and writes the copies.
+/// Latches nothing.
 Result<void> Checkpointer::make_moves(std::span<const ImagedLeaf> imaged) {
     std::size_t made = 0;
     for (MovedImage& move : moves_) {
@@ -103,9 +104,13 @@ Result<void> Checkpointer::make_moves(std::span<const ImagedLeaf> imaged) {
         }
     }
     moves_.resize(made);
-    return {};
+    if (made == 0) return {};
+    // Before anybody can be told of the copies: who is told may read them.
+    Result<void> flushed = flush();
+    return flushed;
 }
 
+/// Those that were not adopted: their leaves have changed.
 void Checkpointer::abandon_moves() {
     for (const MovedImage& move : moves_) writer_.abandon(move.to.sector, move.to.length);
     moves_.clear();
@@ -120,27 +125,25 @@ bool Checkpointer::adopt_move(Tree& tree, ChildSlot& slot, const MovedImage& mov
         writer_.abandon(move.to.sector, move.to.length);
         return false;
     }
-    auto* copy = new Descriptor{move.to, nullptr, attempt_};
+    Descriptor* copy = tree.make_descriptor(move.to, attempt_);
     if (word.resident()) {
         release_images(tree, word.page());
         word.page()->disk = copy;
         return true;
     }
     slot.store(ChildWord(copy).bits(), std::memory_order_release);
-    while (now != nullptr) {
-        Descriptor* gone = now;
-        now = gone->next;
-        release({gone->ref.sector, gone->ref.sectors()});
-        tree.retire_descriptor(gone);
-    }
+    release_chain(tree, now);
     return true;
 }
 
 /// Under the page's latch: adopts the copy of child `index`, if there is one.
 bool Checkpointer::adopt_move_of(Tree& tree, Inner& page, std::size_t index) {
-    const auto move = std::find_if(moves_.begin(), moves_.end(),
-                                   [&](const MovedImage& m) { return m.index == index; });
-    return move != moves_.end() && adopt_move(tree, page.child(index), *move);
+    const auto found = std::find_if(moves_.begin(), moves_.end(),
+                                    [&](const MovedImage& m) { return m.index == index; });
+    if (found == moves_.end()) return false;
+    const MovedImage move = *found;
+    moves_.erase(found);
+    return adopt_move(tree, page.child(index), move);
 }
 
 /// A page that is not in memory: a root leaf is moved here; a lowest inner page is loaded when it,
@@ -155,6 +158,7 @@ Result<bool> Checkpointer::move_unloaded(Tree& tree, Inner* parent, ChildSlot& s
         if (!moves(descriptor)) return false;
         const std::optional<PageRef> copy = copy_image(ref);
         if (!copy) return false;
+        if (Result<void> flushed = flush(); !flushed) return flushed.error();
         LatchGuard guard(tree.root_latch());
         return adopt_move(tree, slot, {0, descriptor, *copy}) || load_child(slot) != word;
     }
@@ -179,7 +183,8 @@ Result<std::uint64_t> Checkpointer::move_value(LargeValue& value, std::vector<Mo
     const std::uint64_t from = value.sector.load(std::memory_order_acquire);
     // One that only the log names stays: its records say where it is.
     if (moving_ == nullptr || !moving_->concerns(from) ||
-        !value.emitted.load(std::memory_order_relaxed)) {
+        !value.emitted.load(std::memory_order_relaxed) ||
+        !context_.clock.is_written(value.ticket.load(std::memory_order_relaxed))) {
         return from;
     }
     const std::uint64_t sectors = value.sectors();

@@ -154,7 +154,7 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
             if (!word.resident()) continue;
             Leaf* leaf = static_cast<Leaf*>(word.page());
             if (changed(*leaf) || moves_values_of(*leaf)) {
-                imaged.push_back({i, leaf, 0, {}, {}, {}});
+                imaged.push_back({i, leaf, 0, {}, 0, {}, {}});
             }
         }
         list_moves(*page);
@@ -182,15 +182,17 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
         if (!moved) return moved.error();
         return false;
     }
-    if (moves(page->disk)) outdate(*page);
+    if (moves(page->disk)) tree.outdate_image(*page);
     Entries children;
-    if (Result<void> done = emit_children(tree, *page, imaged, children); !done)
-        return done.error();
+    Result<void> done = emit_children(tree, *page, imaged, children);
+    abandon_moves();
+    if (!done) return done.error();
     if (page->disk == nullptr) {
         Result<PageRef> ref = write_inner(1, children, page->high(), page->has_high());
         if (!ref) return ref.error();
         release_images(tree, page);
-        page->disk = new Descriptor{*ref, nullptr, attempt_};
+        page->disk = tree.make_descriptor(*ref, attempt_);
+        page->disk->ticket = writer_.ticket();
     }
     page->emitted = attempt_;
     entries.push_back({std::string(page->low()), page->disk->ref});
@@ -217,16 +219,17 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
         ImagedLeaf* made =
             next < imaged.size() && imaged[next].index == i ? &imaged[next++] : nullptr;
         const ChildWord word = load_child(page.child(i));
+        if (made != nullptr && word != ChildWord(made->leaf)) {
+            abandon(*made);
+            made = nullptr;
+        }
         if (!word.resident()) {
-            if (adopt_move_of(tree, page, i)) outdate(page);
+            emit_early_image(tree, *word.descriptor(), word.descriptor()->next);
+            if (adopt_move_of(tree, page, i)) tree.outdate_image(page);
             children.push_back({page.child_low(i), load_child(page.child(i)).descriptor()->ref});
             continue;
         }
         Leaf* leaf = static_cast<Leaf*>(word.page());
-        if (made != nullptr && made->leaf != leaf) {
-            abandon(*made);
-            made = nullptr;
-        }
         ImagedLeaf late;
         if (made == nullptr && changed(*leaf)) {
             // Nothing is moved under a latch: that would be input and output.
@@ -241,23 +244,16 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
             made = &late;
         }
         if (made != nullptr) {
-            outdate(page);
+            tree.outdate_image(page);  // Even if we do not get to the end.
             adopt_image(tree, *made);
-        } else if (adopt_move_of(tree, page, i)) {
-            outdate(page);
+        } else {
+            emit_early_image(tree, *leaf->disk, leaf->carried);
+            if (adopt_move_of(tree, page, i)) tree.outdate_image(page);
         }
         children.push_back({page.child_low(i), leaf->disk->ref});
     }
     for (; next < imaged.size(); ++next) abandon(imaged[next]);
     return result;
-}
-
-/// The page's own image is out of date from here on, even if we do not get to the end.
-void Checkpointer::outdate(Inner& page) {
-    if (page.disk == nullptr) return;
-    page.disk->next = page.carried;
-    page.carried = page.disk;
-    page.disk = nullptr;
 }
 
 // ---- images -------------------------------------------------------------------------------------
@@ -305,6 +301,7 @@ Result<Checkpointer::ImagedLeaf> Checkpointer::image_leaf(Leaf* leaf, std::size_
     ref.checkpoint = number_;
     ref.newest = to_number(merge_.newest());
     ref.count = static_cast<std::uint32_t>(n);
+    result.ticket = writer_.ticket();
     return result;
 }
 
@@ -314,7 +311,7 @@ Result<void> Checkpointer::place_large(LargeValue& value) {
     Result<std::uint64_t> sector = writer_.add({value.bytes.load(), value.length});
     if (!sector) return sector.error();
     context_.space.note_unemitted({*sector, value.sectors()});
-    value.written.store(true, std::memory_order_relaxed);
+    value.ticket.store(writer_.ticket(), std::memory_order_relaxed);
     std::uint64_t none = 0;
     if (!value.sector.compare_exchange_strong(none, *sector, std::memory_order_acq_rel)) {
         // Dropped meanwhile, with its leaf: this image will be abandoned, and nobody else knows of
@@ -327,7 +324,8 @@ Result<void> Checkpointer::place_large(LargeValue& value) {
 /// Under the parent's latch: the image becomes the leaf's, and what it supersedes is let go.
 void Checkpointer::adopt_image(Tree& tree, const ImagedLeaf& imaged) {
     release_images(tree, imaged.leaf);
-    imaged.leaf->disk = new Descriptor{imaged.ref, nullptr, attempt_};
+    imaged.leaf->disk = tree.make_descriptor(imaged.ref, attempt_);
+    imaged.leaf->disk->ticket = imaged.ticket;
     imaged.leaf->imaged_count = static_cast<std::uint16_t>(imaged.count);
     for (LargeValue* value : imaged.large) {
         if (value->emitted.exchange(true, std::memory_order_relaxed)) continue;
@@ -337,15 +335,29 @@ void Checkpointer::adopt_image(Tree& tree, const ImagedLeaf& imaged) {
     adopt_moved_values(imaged.moved);
 }
 
+/// Under the parent's latch: a checkpoint refers to the image from now on, and what it superseded
+/// is let go.
+void Checkpointer::emit_early_image(Tree& tree, Descriptor& image, Descriptor*& superseded) {
+    if (image.unemitted) {
+        context_.space.note_emitted({image.ref.sector, image.ref.sectors()});
+        image.unemitted = false;
+    }
+    release_chain(tree, superseded);
+}
+
 void Checkpointer::release_images(Tree& tree, PageHeader* page) {
     if (page->disk != nullptr) {
         page->disk->next = page->carried;
         page->carried = page->disk;
         page->disk = nullptr;
     }
-    while (page->carried != nullptr) {
-        Descriptor* gone = page->carried;
-        page->carried = gone->next;
+    release_chain(tree, page->carried);
+}
+
+void Checkpointer::release_chain(Tree& tree, Descriptor*& first) {
+    while (first != nullptr) {
+        Descriptor* gone = first;
+        first = gone->next;
         release({gone->ref.sector, gone->ref.sectors()});
         tree.retire_descriptor(gone);
     }
@@ -473,8 +485,11 @@ void Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& extents)
         const ChildWord word = load_child(inner->child(i));
         if (word.resident()) {
             list_resident(word.page(), extents);
-        } else {
-            list_subtree(word.descriptor()->ref, extents);
+            continue;
+        }
+        list_subtree(word.descriptor()->ref, extents);
+        for (const Descriptor* next = word.descriptor()->next; next != nullptr; next = next->next) {
+            add(next);
         }
     }
 }

@@ -25,6 +25,9 @@ public:
         arena_.free(memory, bytes);
         used_.fetch_sub(bytes, std::memory_order_relaxed);
     }
+    /// Memory from elsewhere that grows with the data.
+    void count(std::size_t bytes) { used_.fetch_add(bytes, std::memory_order_relaxed); }
+    void discount(std::size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
     /// For Versions::retire.
     static void free_retired(void* pool, void* memory, std::size_t bytes) {
         static_cast<FramePool*>(pool)->free(static_cast<char*>(memory), bytes);

@@ -30,7 +30,7 @@ PageRef ref_of(Bytes image) {
 std::string leaf_image(os::Random& random, bool compressible) {
     TestLeaf test(16_KiB, 128);
     for (std::uint64_t i = 1;; ++i) {
-        std::string value(100, 'v');
+        std::string value(compressible ? 100 : 1000, 'v');
         if (!compressible) {
             for (char& byte : value) byte = static_cast<char>(random.next());
         }

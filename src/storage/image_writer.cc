@@ -17,7 +17,7 @@ Result<ImageWriter::Run*> ImageWriter::run_for(std::size_t sectors, const Extent
     }
     const std::uint64_t most = std::max<std::uint64_t>(sectors, kRunBytes / kSectorBytes);
     Result<Extent> extent = window == nullptr
-                                ? space_.allocate_blocks(sectors, most)
+                                ? space_.allocate_blocks(sectors, most, emission_)
                                 : space_.allocate_blocks_within(*window, sectors, most);
     if (!extent) return extent.error();
     runs_.push_back({*extent, {}, window != nullptr});

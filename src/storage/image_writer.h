@@ -21,7 +21,10 @@ namespace fulgur::storage {
 
 class ImageWriter {
 public:
-    ImageWriter(DataFile& data, SpaceManager& space) : data_(data), space_(space) {}
+    /// @param emission  kLater: a checkpoint may be published before it refers to these images.
+    ImageWriter(DataFile& data, SpaceManager& space,
+                SpaceManager::Emission emission = SpaceManager::Emission::kNow)
+        : data_(data), space_(space), emission_(emission) {}
 
     /// Takes a place for `image` and remembers to write it there.
     /// @return its first sector; kNoSpace when the file may not grow.
@@ -35,6 +38,8 @@ public:
     Result<void> flush();
     bool wants_flush() const { return buffered_ >= kFlushBytes; }
     std::uint64_t images() const { return images_; }
+    /// Of the image that was added last; it is written when a flush has succeeded since.
+    std::uint64_t ticket() const { return images_; }
 
 private:
     static constexpr std::size_t kRunBytes = 1_MiB;
@@ -51,6 +56,7 @@ private:
 
     DataFile& data_;
     SpaceManager& space_;
+    const SpaceManager::Emission emission_;  ///< outside windows
     std::vector<Run> runs_;  ///< the last ones inside and outside a window are being filled
     std::vector<Extent> abandoned_;
     std::size_t buffered_ = 0;

@@ -49,7 +49,7 @@ Inner* Inner::format(char* frame, std::size_t size, std::uint8_t level, std::siz
     page->newest.store(0, std::memory_order_relaxed);
     page->latch.store(0, std::memory_order_relaxed);
     page->replaced.store(0, std::memory_order_relaxed);
-    page->out_of_order.store(0, std::memory_order_relaxed);
+    page->marks.store(0, std::memory_order_relaxed);
     page->count.store(0, std::memory_order_relaxed);
     std::memset(frame + size - page->heap_bytes, 0, page->heap_bytes);
     std::memset(page->samples(), 0xff, sample_bytes(capacity) + capacity * sizeof(std::uint64_t));

@@ -32,7 +32,7 @@ Leaf* Leaf::format(char* frame, std::size_t size, std::size_t capacity, Bytes lo
     leaf->newest.store(0, std::memory_order_relaxed);
     leaf->latch.store(0, std::memory_order_relaxed);
     leaf->replaced.store(0, std::memory_order_relaxed);
-    leaf->out_of_order.store(0, std::memory_order_relaxed);
+    leaf->marks.store(0, std::memory_order_relaxed);
     std::memset(frame + size - leaf->heap_bytes, 0, leaf->heap_bytes);
     if (!low.empty()) std::memcpy(const_cast<char*>(leaf->low().data()), low.data(), low.size());
     if (!high.empty())
@@ -102,15 +102,16 @@ void Leaf::append(const RecordParts& parts) {
     if (sequence >= newest.load(std::memory_order_relaxed)) {
         newest.store(sequence, std::memory_order_relaxed);
     } else {
-        out_of_order.store(1, std::memory_order_relaxed);
+        marks.fetch_or(kOutOfOrder, std::memory_order_relaxed);
     }
+    mark_referenced();
     count.store(static_cast<std::uint16_t>(index + 1), std::memory_order_release);
 }
 
 std::optional<Record> Leaf::find_in_blocks(Bytes suffix, std::uint8_t print,
                                            Sequence snapshot) const {
     const std::size_t n = count.load(std::memory_order_acquire);
-    if (out_of_order.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+    if ((marks.load(std::memory_order_relaxed) & kOutOfOrder) != 0) [[unlikely]] {
         return find_out_of_order(suffix, print, snapshot, n);
     }
     const std::size_t sorted = sorted_count;

@@ -5,7 +5,8 @@
 // acquire-load `count` and look at nothing at or past it, except that prints are compared 64 at a
 // time: positions at or past `count` are masked away, and match_bytes64 (base/simd.h) is the one
 // place that says why that load is allowed. Records below `count` never change again: a view into
-// one is good as long as the frame is (version.h).
+// one is good as long as the frame is (version.h). `marks` alone is written by readers, too: atomic
+// bits that tell the clock what was used, on which no answer depends.
 //
 // Source of the fingerprints: FPTree (Oukid et al., SIGMOD 2016); of the append-only page with
 // versions inside: the Bw-tree's deltas (Levandoski et al., ICDE 2013), kept in the page itself.
@@ -98,6 +99,13 @@ public:
         return same_bytes(record.suffix(), suffix) && record.sequence() <= snapshot;
     }
 
+    /// For the clock (evict.h): a get or a write was here. Any thread.
+    void mark_referenced() const {
+        if ((marks.load(std::memory_order_relaxed) & kReferenced) == 0) {
+            marks_of_reader().fetch_or(kReferenced, std::memory_order_relaxed);
+        }
+    }
+
     const char* prints() const { return base() + sizeof(PageHeader); }
     const std::uint16_t* slots() const {
         return reinterpret_cast<const std::uint16_t*>(prints() + capacity);
@@ -111,6 +119,10 @@ public:
     }
 
 private:
+    /// The one thing in a page that its readers write.
+    std::atomic<std::uint8_t>& marks_of_reader() const {
+        return const_cast<std::atomic<std::uint8_t>&>(marks);
+    }
     bool wastes_a_quarter() const;
     std::optional<Record> find_in_blocks(Bytes suffix, std::uint8_t print, Sequence snapshot) const;
     std::optional<Record> find_out_of_order(Bytes suffix, std::uint8_t print, Sequence snapshot,
@@ -128,8 +140,11 @@ inline std::size_t Leaf::Candidates::take() {
 
 inline std::optional<Leaf::Candidates> Leaf::candidates(std::uint8_t print) const {
     const std::size_t n = count.load(std::memory_order_acquire);
-    if (n - 1 >= 64 || out_of_order.load(std::memory_order_relaxed) != 0) [[unlikely]] {
-        return std::nullopt;  // Empty pages too.
+    if (n - 1 >= 64 || marks.load(std::memory_order_relaxed) != kReferenced) [[unlikely]] {
+        mark_referenced();
+        if (n - 1 >= 64 || (marks.load(std::memory_order_relaxed) & kOutOfOrder) != 0) {
+            return std::nullopt;  // Empty pages too.
+        }
     }
     Candidates found;
     found.mask_ = match_bytes64(prints(), print) & (~std::uint64_t{0} >> (64 - n));

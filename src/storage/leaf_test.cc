@@ -18,7 +18,7 @@ TEST(LeafTest, FindsTheNewestVersionThatASnapshotMaySee) {
         TestLeaf test(random.one_in(4) ? 256_KiB : 16_KiB, 64 * (1 + random.below(8)));
         test.fill(random, 1 + random.below(200), in_order,
                   random.one_in(4) ? kInlineValueBytesMax : 60);
-        EXPECT_TRUE(!in_order || test.leaf->out_of_order.load() == 0);
+        EXPECT_TRUE(!in_order || (test.leaf->marks.load() & PageHeader::kOutOfOrder) == 0);
         test.keys.emplace_back("a key that is not there");
         for (int i = 0; i < 600; ++i) {
             const std::string& key = test.keys[random.below(test.keys.size())];
@@ -98,9 +98,9 @@ TEST(LeafTest, ForgetsOrderWhenAnOlderRecordArrives) {
     TestLeaf test;
     ASSERT_TRUE(test.append("a", 5, {"new", 0, 0}));
     ASSERT_TRUE(test.append("b", 5, {"same", 0, 0}));
-    EXPECT_EQ(test.leaf->out_of_order.load(), 0);
+    EXPECT_EQ(test.leaf->marks.load() & PageHeader::kOutOfOrder, 0);
     ASSERT_TRUE(test.append("a", 3, {"old", 0, 0}));
-    EXPECT_EQ(test.leaf->out_of_order.load(), 1);
+    EXPECT_EQ(test.leaf->marks.load() & PageHeader::kOutOfOrder, 1);
     EXPECT_EQ(test.leaf->newest.load(), 5U);
     EXPECT_EQ(find_in(*test.leaf, "a", 9)->value, "new");
     EXPECT_EQ(find_in(*test.leaf, "a", 4)->value, "old");

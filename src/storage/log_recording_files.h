@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "os/file.h"
+#include "os/forwarding_files.h"
 #include "os/mutex.h"
 #include "storage/log_format.h"
 
@@ -120,7 +120,7 @@ private:
 };
 
 /// Passes on to `base`, which must outlive it, as it must outlive its files. Thread-safe.
-class RecordingFiles final : public os::FileSystem {
+class RecordingFiles final : public os::ForwardingFileSystem {
 public:
     struct Write {
         std::string path;
@@ -128,7 +128,7 @@ public:
         std::string bytes;
     };
 
-    explicit RecordingFiles(os::FileSystem& base) : base_(base) {}
+    using ForwardingFileSystem::ForwardingFileSystem;
 
     std::uint64_t writes() const { return writes_.load(); }
     std::uint64_t syncs() const { return syncs_.load(); }
@@ -152,63 +152,38 @@ public:
     std::function<void()> after_sync;
 
     Result<std::unique_ptr<os::File>> open(const std::string& path, Mode mode) override {
-        Result<std::unique_ptr<os::File>> opened = base_.open(path, mode);
+        Result<std::unique_ptr<os::File>> opened = ForwardingFileSystem::open(path, mode);
         const std::size_t name = path.rfind(kLogFilePrefix);
         if (!opened || name == std::string::npos) return opened;
         const std::uint64_t slot = std::stoull(path.substr(name + std::strlen(kLogFilePrefix)));
         return std::unique_ptr<os::File>(new RecordingFile(*this, *std::move(opened), slot));
     }
-    Result<bool> exists(const std::string& path) override { return base_.exists(path); }
-    Result<bool> is_directory(const std::string& path) override { return base_.is_directory(path); }
-    Result<std::vector<std::string>> list(const std::string& path) override {
-        return base_.list(path);
-    }
-    Result<void> make_directory(const std::string& path) override {
-        return base_.make_directory(path);
-    }
-    Result<void> remove(const std::string& path) override { return base_.remove(path); }
-    Result<void> rename(const std::string& from, const std::string& to) override {
-        return base_.rename(from, to);
-    }
-    Result<void> sync_directory(const std::string& path) override {
-        return base_.sync_directory(path);
-    }
-    Result<std::unique_ptr<os::DirectoryLock>> lock(const std::string& path) override {
-        return base_.lock(path);
-    }
 
 private:
-    class RecordingFile final : public os::File {
+    class RecordingFile final : public os::ForwardingFile {
     public:
         RecordingFile(RecordingFiles& files, std::unique_ptr<os::File> file, std::uint64_t slot)
-            : files_(files), file_(std::move(file)), slot_(slot) {}
+            : ForwardingFile(std::move(file)), files_(files), slot_(slot) {}
 
-        Result<std::size_t> read_at(std::uint64_t position, std::span<char> into) override {
-            return file_->read_at(position, into);
-        }
         Result<void> write_at(std::uint64_t position, std::string_view from) override {
             files_.acknowledged.check(slot_, position, from);
             files_.write_gate.pass();
             files_.record(name(), position, from);
-            Result<void> r = file_->write_at(position, from);
+            Result<void> r = ForwardingFile::write_at(position, from);
             files_.acknowledged.check(slot_, position, from);
             files_.acknowledged.remember(slot_, position, from);
             return r;
         }
         Result<void> sync() override {
             files_.syncs_.fetch_add(1);
-            Result<void> r = file_->sync();
+            Result<void> r = ForwardingFile::sync();
             files_.synced_gate.pass();
             if (files_.after_sync) files_.after_sync();
             return r;
         }
-        Result<std::uint64_t> size() override { return file_->size(); }
-        Result<void> resize(std::uint64_t size) override { return file_->resize(size); }
-        const std::string& name() const override { return file_->name(); }
 
     private:
         RecordingFiles& files_;
-        const std::unique_ptr<os::File> file_;
         const std::uint64_t slot_;
     };
 
@@ -219,7 +194,6 @@ private:
         if (keep_) kept_.push_back({path, at, std::string(bytes)});
     }
 
-    os::FileSystem& base_;
     std::atomic<std::uint64_t> writes_{0};
     std::atomic<std::uint64_t> syncs_{0};
     std::atomic<std::uint64_t> bytes_{0};

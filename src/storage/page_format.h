@@ -74,14 +74,20 @@ struct PageHeader {
     std::atomic<std::uint64_t> newest;  ///< no record that is or was in the page is newer
 
     // In memory only.
-    std::atomic<std::uint32_t> latch;        ///< see latch.h
-    std::atomic<std::uint8_t> replaced;      ///< set under the latch: descend again from the root
-    std::atomic<std::uint8_t> out_of_order;  ///< an append was older than `newest`
-    std::uint16_t imaged_count;  ///< records in `disk`'s image; under the parent's latch
-    Descriptor* disk;            ///< newest image of this page, or null; under the parent's latch
-    Descriptor* carried;         ///< images this page's successor image supersedes; likewise
+    std::atomic<std::uint32_t> latch;    ///< see latch.h
+    std::atomic<std::uint8_t> replaced;  ///< set under the latch: descend again from the root
+    std::atomic<std::uint8_t> marks;     ///< kOutOfOrder, kReferenced
+    std::uint16_t imaged_count;          ///< records in `disk`'s image; under the parent's latch
+    Descriptor* disk;       ///< newest image of this page, or null; under the parent's latch
+    Descriptor* carried;    ///< images this page's successor image supersedes; likewise
     std::uint64_t emitted;  ///< lowest inner pages (and a root leaf): the checkpoint attempt that
                             ///< last wrote them; under their own latch (the root's: root latch)
+
+    /// An append was older than `newest`.
+    static constexpr std::uint8_t kOutOfOrder = 1;
+    /// Somebody looked a key up in it, or wrote, since the clock's hand passed (evict.h). One byte
+    /// with the other, so that a get that finds both as usual compares once.
+    static constexpr std::uint8_t kReferenced = 2;
 
     void set_heap_bytes(std::size_t bytes) { heap_bytes = bytes & 0xFFFFF; }
     void set_superseded(std::size_t units) { superseded = units & kSupersededMax; }

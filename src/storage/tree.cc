@@ -35,7 +35,7 @@ void Tree::make_empty() {
 }
 
 void Tree::open_at(const PageRef& root) {
-    root_.store(ChildWord(new Descriptor{root, nullptr, 0}).bits(), std::memory_order_release);
+    root_.store(ChildWord(make_descriptor(root, 0)).bits(), std::memory_order_release);
 }
 
 std::uint32_t Tree::height() const {
@@ -45,14 +45,14 @@ std::uint32_t Tree::height() const {
 
 /// Descends from the root; `choose(inner)` names the child to follow.
 template <typename Choose>
-Result<Tree::Place> Tree::descend(const Choose& choose) {
+Result<Tree::Place> Tree::descend(const Choose& choose, Budget budget) {
     for (;;) {
         Place place;
         ChildSlot* slot = &root_;
         for (;;) {
             ChildWord word = load_child(*slot);
             if (!word.resident()) [[unlikely]] {
-                Result<ChildWord> loaded = load_resident(place.parent, *slot, word);
+                Result<ChildWord> loaded = load_resident(place.parent, *slot, word, budget);
                 if (!loaded) return loaded.error();
                 if (loaded->page() == nullptr)
                     break;  // The parent was replaced: from the root again.
@@ -85,11 +85,13 @@ Result<Tree::Place> Tree::last_place() {
     return descend([](const Inner& inner) { return inner.children() - 1; });
 }
 
-Result<Leaf*> Tree::leaf_for(Bytes key) {
+Result<Leaf*> Tree::leaf_for(Bytes key) { return leaf_for(key, Budget::kMakeRoom); }
+
+Result<Leaf*> Tree::leaf_for(Bytes key, Budget budget) {
     if (Leaf* leaf = resident_leaf(key)) [[likely]] {
         return leaf;
     }
-    Result<Place> place = place_for(key);
+    Result<Place> place = descend([key](const Inner& inner) { return inner.search(key); }, budget);
     if (!place) return place.error();
     return place->leaf;
 }
@@ -98,7 +100,7 @@ Result<Leaf*> Tree::child_leaf(Inner* parent, std::size_t index) {
     ChildSlot& slot = parent->child(index);
     ChildWord word = load_child(slot);
     while (!word.resident()) {
-        Result<ChildWord> loaded = load_resident(parent, slot, word);
+        Result<ChildWord> loaded = load_resident(parent, slot, word, Budget::kMakeRoom);
         if (!loaded) return loaded.error();
         word = *loaded;
     }
@@ -135,14 +137,14 @@ void Tree::resident_leaves(std::span<const Bytes> keys, std::span<Leaf*> leaves)
     }
 }
 
-Result<void> Tree::leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves) {
+Result<void> Tree::leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves, Budget budget) {
     assert(keys.size() <= kGroupMax);
     resident_leaves(keys, leaves);
     for (std::size_t i = 0; i < keys.size(); ++i) {
         if (leaves[i] != nullptr) [[likely]] {
             continue;
         }
-        Result<Leaf*> leaf = leaf_for(keys[i]);
+        Result<Leaf*> leaf = leaf_for(keys[i], budget);
         if (!leaf) return leaf.error();
         leaves[i] = *leaf;
     }
@@ -206,6 +208,17 @@ Result<ChildWord> Tree::load_upper(Inner* parent, ChildSlot& slot, ChildWord wor
     return load_resident(parent, slot, word, Budget::kMayExceed);
 }
 
+Result<void> Tree::find_room(std::uint64_t bytes, Budget budget) {
+    if (budget == Budget::kMayExceed || context_.frames.has_room(bytes)) [[likely]] {
+        if (context_.room != nullptr) context_.room->note_taken();
+        return {};
+    }
+    if (budget == Budget::kMakeRoom && context_.room != nullptr) {
+        return context_.room->make_room(bytes);
+    }
+    return Error(ErrorCode::kLimit, "it does not fit the memory budget; raise memory_budget");
+}
+
 Result<PageHeader*> Tree::page_in(const Descriptor& descriptor, Budget budget) {
     Result<std::vector<char>> image = read_image(context_.data, descriptor.ref);
     if (!image) return image.error();
@@ -215,12 +228,10 @@ Result<PageHeader*> Tree::page_in(const Descriptor& descriptor, Budget budget) {
 
 Result<PageHeader*> Tree::build_from_image(const PageRef& ref, std::span<char> image,
                                            Budget budget) {
-    const Error over(ErrorCode::kLimit,
-                     "a page does not fit the memory budget; raise memory_budget");
     const Bytes bytes(image.data(), image.size());
     if (ref.level == 0) {
         const std::size_t size = leaf_frame_bytes(bytes);
-        if (!context_.frames.has_room(size)) return over;
+        if (Result<void> room = find_room(size, budget); !room) return room.error();
         Leaf* leaf = load_leaf(bytes, context_.frames.allocate(size), size);
         adopt_large_values(leaf);
         leaf->imaged_count = leaf->count.load(std::memory_order_relaxed);
@@ -230,13 +241,13 @@ Result<PageHeader*> Tree::build_from_image(const PageRef& ref, std::span<char> i
     std::vector<Inner::Entry> entries;
     entries.reserve(decoded.entries.size());
     for (const auto& entry : decoded.entries) {
-        entries.push_back({entry.separator, ChildWord(new Descriptor{entry.ref, nullptr, 0})});
+        entries.push_back({entry.separator, ChildWord(make_descriptor(entry.ref, 0))});
     }
     const std::size_t needed = Inner::bytes_needed(entries, decoded.low, decoded.high);
     const std::size_t size = frame_bytes_for(needed + needed / 8);
-    if (budget == Budget::kHolds && !context_.frames.has_room(size)) {
-        for (const Inner::Entry& entry : entries) delete entry.child.descriptor();
-        return over;
+    if (Result<void> room = find_room(size, budget); !room) {
+        for (const Inner::Entry& entry : entries) delete_descriptor(entry.child.descriptor());
+        return room.error();
     }
     return Inner::build(context_.frames.allocate(size), size, decoded.level, entries, decoded.low,
                         decoded.high, decoded.has_high);
@@ -254,7 +265,6 @@ void Tree::adopt_large_values(Leaf* leaf) {
         value->length = reference.length;
         value->checksum = reference.checksum;
         value->sector.store(reference.sector, std::memory_order_relaxed);
-        value->written.store(true, std::memory_order_relaxed);
         value->emitted.store(true, std::memory_order_relaxed);
         reference.memory = reinterpret_cast<std::uint64_t>(value);
         // Not published yet, so this record may still change.
@@ -273,7 +283,7 @@ void Tree::discard(PageHeader* page) {
     } else {
         auto* inner = static_cast<Inner*>(page);
         for (std::size_t i = 0; i < inner->children(); ++i) {
-            delete load_child(inner->child(i)).descriptor();
+            delete_descriptor(load_child(inner->child(i)).descriptor());
         }
     }
     context_.frames.free(page->base(), page->size);
@@ -300,6 +310,7 @@ Result<ChildWord> Tree::load_resident(Inner* parent, ChildSlot& slot, ChildWord 
     // places from the catalog.
     if ((*page)->level <= 1) {
         (*page)->disk = descriptor;
+        (*page)->carried = std::exchange(descriptor->next, nullptr);
     } else {
         retire_descriptor(descriptor);
     }
@@ -315,10 +326,7 @@ Result<Bytes> Tree::load_large(LargeValue& value) {
                      "the value is above a quarter of the memory budget; read it in parts");
     }
     const std::size_t size = frame_bytes_for(value.length);
-    if (!context_.frames.has_room(size)) {
-        return Error(ErrorCode::kLimit,
-                     "the value does not fit the memory budget; raise memory_budget");
-    }
+    if (Result<void> room = find_room(size, Budget::kMakeRoom); !room) return room.error();
     char* memory = context_.frames.allocate(size);
     const std::uint64_t sector = value.sector.load(std::memory_order_acquire);
     Result<void> read = context_.data.read(sector, {memory, value.length});
@@ -343,22 +351,14 @@ void Tree::retire_page(PageHeader* page) {
     context_.versions.retire(page, page->size, &FramePool::free_retired, &context_.frames);
 }
 
-void Tree::retire_descriptor(Descriptor* descriptor) {
-    context_.versions.retire(
-        descriptor, sizeof(Descriptor),
-        [](void*, void* memory, std::size_t) { delete static_cast<Descriptor*>(memory); }, nullptr);
-}
-
 void Tree::free_subtree(ChildWord word) {
     if (!word.resident()) {
-        delete word.descriptor();
+        delete_chain(word.descriptor());
         return;
     }
     PageHeader* page = word.page();
-    for (Descriptor* carried = page->carried; carried != nullptr;) {
-        delete std::exchange(carried, carried->next);
-    }
-    delete page->disk;
+    delete_chain(page->carried);
+    delete_descriptor(page->disk);
     if (page->kind == PageKind::kLeaf) {
         auto* leaf = static_cast<Leaf*>(page);
         const std::size_t n = leaf->count.load(std::memory_order_relaxed);

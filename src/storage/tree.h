@@ -1,13 +1,14 @@
 // One keyspace's tree in memory, over its images on the disk.
 //
 // Who may do what:
-//   readers     pinned (versions.h); descend by acquire loads of child words; take no latch, except
-//   to
-//               install a page that they read from the disk
+//   readers     pinned (versions.h); descend by acquire loads of child words; take no latch, but
+//               to install a page that they read from the disk
 //   the writer  one at a time (the holder of the engine's commit mutex): appends under the leaf's
 //               latch; replaces leaves and inner pages
 //   the walker  one at a time (checkpoint.h): images leaves unlatched, emits a lowest inner page
 //               under that page's latch
+//   the clock   one at a time (evict.h): makes child words descriptors again, under the latches of
+//               the leaf and its parent, while no commit is between prepare and apply
 //
 // Every store into an inner page's child word, and every read or write of the children's `disk`,
 // `carried` and `imaged_count`, is made under that inner page's latch after checking its `replaced`
@@ -42,6 +43,17 @@ class ImageCodec;
 class LeafJoin;
 class SpaceManager;
 
+/// Who can make memory free; evict.h.
+class RoomMaker {
+public:
+    virtual ~RoomMaker() = default;
+    /// @return an error when so many bytes cannot be made free. Neither latch nor commit mutex may
+    ///         be held.
+    virtual Result<void> make_room(std::uint64_t bytes) = 0;
+    /// Memory was taken. Cheap; anybody, holding anything.
+    virtual void note_taken() = 0;
+};
+
 struct TreeCounters {
     std::atomic<std::uint64_t> pages_read{0};
     std::atomic<std::uint64_t> consolidations{0};
@@ -57,7 +69,8 @@ struct TreeContext {
     SpaceManager& space;
     CheckpointClock& clock;
     TreeCounters& counters;
-    ImageCodec& codec;  ///< of images that are written
+    ImageCodec& codec;          ///< of images that are written
+    RoomMaker* room = nullptr;  ///< none: what does not fit is refused
 };
 
 /// One operation of a commit, as the tree needs it.
@@ -70,6 +83,9 @@ struct TreeOperation {
 };
 
 class Tree {
+    /// kMakeRoom evicts others when there is none; kHolds refuses, for who holds the commit mutex.
+    enum class Budget : std::uint8_t { kMakeRoom, kHolds, kMayExceed };
+
 public:
     explicit Tree(TreeContext& context);
     ~Tree();  ///< frees everything at once: nobody may be reading
@@ -100,7 +116,9 @@ public:
     Result<Place> last_place();
     /// leaf_for for up to kGroupMax keys at once: cache misses overlap.
     static constexpr std::size_t kGroupMax = 32;
-    Result<void> leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves);
+    Result<void> leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves) {
+        return leaves_for(keys, leaves, Budget::kMakeRoom);
+    }
     /// The child of a lowest inner page, read when it must be; null: the page was replaced,
     /// descend.
     Result<Leaf*> child_leaf(Inner* parent, std::size_t index);
@@ -143,9 +161,20 @@ public:
     /// @return as load_resident: a null page when `parent` was replaced meanwhile.
     Result<ChildWord> load_upper(Inner* parent, ChildSlot& slot, ChildWord word);
     TreeContext& context() { return context_; }
-    /// Retires `page` and its place: it was unlinked.
+    /// Retires `page`: it was unlinked.
     void retire_page(PageHeader* page);
+    Descriptor* make_descriptor(const PageRef& ref, std::uint64_t emitted);
     void retire_descriptor(Descriptor* descriptor);
+    /// Under the page's latch: its image names children that are not its children any more.
+    void outdate_image(Inner& page);
+
+    // Eviction (tree_evict.cc).
+    void replace_by_image(Inner& page, std::size_t index);
+    void replace_by_early_image(Inner& page, std::size_t index, const PageRef& ref);
+    bool replace_inner_by_image(Inner& page);
+    void retire_large_values(const Leaf& leaf);
+    /// The bytes of its large values that the disk has. Pinned; no latch is needed.
+    void drop_large_bytes(const Leaf& leaf);
     /// A large value's bytes: from memory, or read and kept, counted against the budget.
     /// @return kLimit above a quarter of the budget; then read parts of it.
     Result<Bytes> load_large(LargeValue& value);
@@ -160,18 +189,22 @@ private:
         std::size_t index = 0;
         LatchWord* word = nullptr;
     };
+    Result<void> leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves, Budget budget);
     void resident_leaves(std::span<const Bytes> keys, std::span<Leaf*> leaves) const;
     Result<std::optional<Record>> find_cold(Bytes key, std::uint64_t hash, Sequence snapshot);
     template <typename Choose>
-    Result<Place> descend(const Choose& choose);
+    Result<Place> descend(const Choose& choose, Budget budget = Budget::kMakeRoom);
+    Result<Leaf*> leaf_for(Bytes key, Budget budget);
     /// Latches the parent of `child`; its slot points to `child`.
     Parent latch_parent(const PageHeader* child);
-    enum class Budget : std::uint8_t { kHolds, kMayExceed };
-    Result<ChildWord> load_resident(Inner* parent, ChildSlot& slot, ChildWord word,
-                                    Budget budget = Budget::kHolds);
+    Result<ChildWord> load_resident(Inner* parent, ChildSlot& slot, ChildWord word, Budget budget);
+    Result<void> find_room(std::uint64_t bytes, Budget budget);
     Result<PageHeader*> page_in(const Descriptor& descriptor, Budget budget);
     Result<PageHeader*> build_from_image(const PageRef& ref, std::span<char> image, Budget budget);
     void adopt_large_values(Leaf* leaf);
+    void retire_large(LargeValue* value);
+    void delete_descriptor(Descriptor* descriptor);
+    void delete_chain(Descriptor* first);
     void discard(PageHeader* page);
     void free_subtree(ChildWord word);
 

@@ -45,7 +45,10 @@ struct PageRef {
 /// A PageRef in memory, immutable but for `next`; retired through the epochs.
 struct Descriptor {
     PageRef ref;
-    Descriptor* next = nullptr;  ///< in a `carried` chain; under the parent's latch
+    Descriptor* next = nullptr;  ///< in a `carried` chain, or what an early image superseded; under
+                                 ///< the parent's latch
+    std::uint64_t ticket = 0;    ///< of the walker's writer: readable once that is written
+    bool unemitted = false;  ///< an early image that no walk has passed; under the parent's latch
     std::uint64_t emitted =
         0;  ///< checkpoint attempt that last passed it; under the parent's latch
 };
@@ -54,7 +57,8 @@ struct Descriptor {
 /// point to it; retired through the epochs when consolidation drops the last of them.
 ///
 /// Concurrency: `length` and `checksum` never change. `bytes` goes from null to memory once (a
-/// loader wins by compare-exchange). `sector` goes from 0 to its place once, by the committer or
+/// loader wins by compare-exchange), and back to null when the clock (evict.h) drops what the disk
+/// has. `sector` goes from 0 to its place once, by the committer or
 /// the walker, before anyone needs it; or to kDropped, by whoever drops the value before that:
 /// walker and dropper decide by compare-exchange who was first, and the second one lets the place
 /// go.
@@ -66,7 +70,8 @@ struct LargeValue {
     std::uint64_t checksum = 0;
     std::atomic<std::uint64_t> sector{0};
     std::atomic<char*> bytes{nullptr};
-    std::atomic<bool> written{false};  ///< the bytes are at `sector`
+    /// Of the walker's writer: the bytes are at `sector` once that is written. Set before `sector`.
+    std::atomic<std::uint64_t> ticket{0};
     std::atomic<bool> emitted{false};  ///< some image refers to it; see SpaceManager
     std::atomic<bool> checked{false};  ///< the bytes at `sector` were found to be the value's
 

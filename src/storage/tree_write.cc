@@ -35,13 +35,18 @@ Result<void> Tree::prepare(std::span<TreeOperation> operations, std::uint64_t& b
         const std::size_t n = std::min(kGroupMax, operations.size() - begin);
         for (std::size_t i = 0; i < n; ++i) keys[i] = operations[begin + i].key;
         if (n == 1) {
-            Result<Leaf*> leaf = leaf_for(keys[0]);
+            Result<Leaf*> leaf = leaf_for(keys[0], Budget::kHolds);
             if (!leaf) return leaf.error();
             leaves[0] = *leaf;
-        } else if (Result<void> found = leaves_for({keys.data(), n}, leaves); !found) {
+        } else if (Result<void> found = leaves_for({keys.data(), n}, leaves, Budget::kHolds);
+                   !found) {
             return found;
         }
-        for (std::size_t i = 0; i < n; ++i) operations[begin + i].leaf = leaves[i];
+        for (std::size_t i = 0; i < n; ++i) {
+            operations[begin + i].leaf = leaves[i];
+            // If there is no room for all of them, the next try is to find these still here.
+            leaves[i]->mark_referenced();
+        }
     }
     // Sorted operations meet their leaves in order: add up what each leaf must take.
     for (std::size_t begin = 0; begin < operations.size();) {
@@ -172,7 +177,7 @@ void Tree::apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& l
     }
 }
 
-/// Everything was made resident by prepare, and nothing is evicted under the commit mutex.
+/// Everything was made resident by prepare, and nothing is evicted until apply has ended.
 Leaf* Tree::resident_leaf_for(Bytes key) {
     ChildWord word = load_child(root_);
     for (;;) {
@@ -269,19 +274,7 @@ void Tree::release_dropped(std::span<const Record> dropped, std::uint64_t emitte
                                    in_image ? emitted : CheckpointClock::kLoggedOnly,
                                    context_.versions.advance_epoch());
         }
-        const std::size_t bytes =
-            value->bytes.load() == nullptr ? 0 : frame_bytes_for(value->length);
-        context_.versions.retire(
-            value, bytes,
-            [](void* pool, void* memory, std::size_t size) {
-                auto* gone = static_cast<LargeValue*>(memory);
-                if (char* data = gone->bytes.load()) {
-                    static_cast<FramePool*>(pool)->free(data, frame_bytes_for(gone->length));
-                }
-                static_cast<void>(size);
-                delete gone;
-            },
-            &context_.frames);
+        retire_large(value);
     }
 }
 
