@@ -21,6 +21,17 @@ void take(const Result<void>& result) {
 }
 
 class FulgurSession final : public Session {
+    /// What is busy tells its caller to refresh the reader: the budget is full of pages it keeps.
+    template <typename Read>
+    auto refreshing(const Read& read) {
+        auto result = read();
+        if (!result && result.error().code() == ErrorCode::kBusy) {
+            renew();
+            result = read();
+        }
+        return take(std::move(result));
+    }
+
 public:
     FulgurSession(Database& database, Keyspace keyspace, Durability durability)
         : database_(database), keyspace_(std::move(keyspace)), durability_(durability) {}
@@ -32,9 +43,11 @@ public:
             reader_.emplace(take(database_.try_reader()));
         }
     }
-    std::optional<Bytes> get(Bytes key) override { return take(reader().get(keyspace_, key)); }
+    std::optional<Bytes> get(Bytes key) override {
+        return refreshing([&] { return reader().get(keyspace_, key); });
+    }
     void get_many(std::span<const Bytes> keys, std::span<std::optional<Bytes>> views) override {
-        take(reader().get_many(keyspace_, keys, views));
+        refreshing([&] { return reader().get_many(keyspace_, keys, views); });
     }
     void write(std::span<const Write> writes) override {
         if (writes.size() == 1) {

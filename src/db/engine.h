@@ -219,6 +219,8 @@ private:
     void without_writer(const std::function<void()>& work);
     void evict_now();
     bool wants_clean_pages() const;
+    void want_checkpoints(unsigned count);
+    void note_no_space(const Error& error);
     void run_evictions();
     void run_log_ticks();
     void run_checkpoints();
@@ -293,7 +295,7 @@ private:
     os::ConditionVariable checkpoint_done_;
     os::ConditionVariable evict_wake_;
     std::atomic<bool> evict_woken_{false};
-    std::atomic<bool> pages_stay_dirty_{false};
+    std::atomic<unsigned> checkpoints_wanted_{0};  ///< written under state_mutex_
     os::Thread evict_thread_;
     os::Thread log_thread_;
     os::Thread checkpoint_thread_;

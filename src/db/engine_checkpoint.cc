@@ -43,7 +43,11 @@ Result<void> Engine::checkpoint_locked() {
     if (Result<void> writable = check_writable(); !writable) return writable;
     const std::uint64_t log_bytes = log_bytes_since_checkpoint_.load(std::memory_order_relaxed);
     const std::uint64_t start_ns = now_ns();
-    pages_stay_dirty_.store(false, std::memory_order_relaxed);
+    {
+        os::MutexLock lock(state_mutex_);
+        const unsigned wanted = checkpoints_wanted_.load();
+        checkpoints_wanted_.store(wanted == 0 ? 0 : wanted - 1);
+    }
     Result<void> done = checkpointer_->run([this] {
         checkpoint_mutex_.assert_held();
         return begin_checkpoint();
@@ -118,9 +122,21 @@ void Engine::finish_dropped() {
 bool Engine::checkpoint_due() const {
     const std::uint64_t target = options_.user.log_bytes_target;
     if (log_bytes_since_checkpoint_.load(std::memory_order_relaxed) >= target / 2) return true;
-    if (pages_stay_dirty_.load(std::memory_order_relaxed)) return true;
+    if (checkpoints_wanted_.load(std::memory_order_relaxed) != 0) return true;
     const std::uint64_t waiting = space_.waiting_sectors() * storage::kSectorBytes;
     return waiting >= target && waiting >= space_.file_sectors() * storage::kSectorBytes / 4;
+}
+
+/// By what the log does not tell: pages must become clean, or space free (two checkpoints do that).
+void Engine::want_checkpoints(unsigned count) {
+    os::MutexLock lock(state_mutex_);
+    checkpoints_wanted_.store(std::max(count, checkpoints_wanted_.load()));
+    checkpoint_wake_.notify_one();
+}
+
+/// A full disk: what waits for checkpoints to be free may be enough for the next try.
+void Engine::note_no_space(const Error& error) {
+    if (error.code() == ErrorCode::kNoSpace && space_.waiting_sectors() != 0) want_checkpoints(2);
 }
 
 /// At twice its target the log must be cut before it may grow.
@@ -166,7 +182,7 @@ void Engine::start_evictor() {
     host.refusal = [this] { return over_budget(); };
     evictor_ = std::make_unique<storage::Evictor>(
         *context_, std::move(host),
-        options_.evict_reserve_bytes != 0 ? options_.evict_reserve_bytes : frames_.budget() / 8);
+        options_.evict_reserve_bytes);
     context_->room = evictor_.get();
 }
 
@@ -205,9 +221,7 @@ void Engine::run_evictions() {
         // What fails fails again for who needs the room, and tells them.
         const bool done = evictor_->keep_room().ok() && !evictor_->wants_room();
         if (!done && wants_clean_pages()) {
-            os::MutexLock lock(state_mutex_);
-            pages_stay_dirty_ = true;
-            checkpoint_wake_.notify_one();
+            want_checkpoints(1);
         }
         os::sleep_us(done ? kPauseUs : kStuckPauseUs);
     }

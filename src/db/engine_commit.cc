@@ -58,6 +58,7 @@ Result<Sequence> Engine::measured(Durability durability, const Commit& commit) {
     const std::uint64_t start_ns = timed ? now_ns() : 0;
     Result<Sequence> done = commit();
     if (!done) [[unlikely]] {
+        note_no_space(done.error());
         commit_metrics_.errors.add(done.error().code());
         if (timed) commit_metrics_.time_next(durability);
     } else if (timed) {

@@ -171,6 +171,8 @@ Result<void> Engine::open_data_file() {
         Result<Superblock> other = Superblock::decode({block, sizeof(block)}, position);
         if (other && other->database_id == superblock_.database_id) other_replay = other->replay;
     }
+    Result<void> confirmed = storage::confirm_superblock(*data_, *choice);
+    if (!confirmed) return confirmed;
     checkpointed_.store(storage::to_number(superblock_.replay), std::memory_order_relaxed);
     checkpointer_ = std::make_unique<storage::Checkpointer>(*context_, superblock_, other_replay);
     start_evictor();
@@ -235,6 +237,7 @@ KeyspaceState* Engine::add_keyspace(std::uint32_t id, std::string name) {
 
 void Engine::mark_dropped(KeyspaceState& keyspace, Sequence sequence) {
     names_.erase(keyspace.name);
+    keyspace.tree->stop_evicting();
     keyspace.dropped_at.store(storage::to_number(sequence), std::memory_order_release);
     keyspace.readable_below.store(storage::to_number(sequence), std::memory_order_release);
 }

@@ -24,7 +24,7 @@ struct EngineOptions {
     std::uint64_t data_sectors_max = storage::SpaceManager::kUnlimited;
     /// Whether pages may leave memory: not where the files are in memory, too.
     bool evict = true;
-    /// Of the budget kept free by evicting; 0: an eighth. Tests make it nearly all.
+    /// Of the budget kept free by evicting; 0: what readers need. Tests make it nearly all.
     std::uint64_t evict_reserve_bytes = 0;
     /// Threads for the log's ticks, checkpoints, evicting and touching memory. Without them,
     /// simulations call tick() and checkpoint() themselves, a commit at the log's limit writes the

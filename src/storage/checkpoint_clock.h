@@ -9,6 +9,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/planted.h"
+
 namespace fulgur::storage {
 
 class CheckpointClock {
@@ -51,7 +53,8 @@ public:
     /// Images of the walk wait in its writer's buffer: whether the one with that ticket (0: one of
     /// another origin) can be read.
     bool is_written(std::uint64_t ticket) const {
-        return ticket <= written_.load(std::memory_order_acquire);
+        return ticket <= written_.load(std::memory_order_acquire) ||
+               FULGUR_PLANTED("unwritten_image_evicted");
     }
     void set_written(std::uint64_t ticket) { written_.store(ticket, std::memory_order_release); }
 

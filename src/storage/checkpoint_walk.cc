@@ -338,10 +338,11 @@ void Checkpointer::adopt_image(Tree& tree, const ImagedLeaf& imaged) {
 /// Under the parent's latch: a checkpoint refers to the image from now on, and what it superseded
 /// is let go.
 void Checkpointer::emit_early_image(Tree& tree, Descriptor& image, Descriptor*& superseded) {
-    if (image.unemitted) {
+    if (image.unemitted && !FULGUR_PLANTED("early_image_not_emitted")) {
         context_.space.note_emitted({image.ref.sector, image.ref.sectors()});
         image.unemitted = false;
     }
+    if (FULGUR_PLANTED("superseded_image_forgotten")) return;
     release_chain(tree, superseded);
 }
 

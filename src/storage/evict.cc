@@ -28,9 +28,11 @@ Evictor::Evictor(TreeContext& context, Host host, std::uint64_t reserve_bytes)
     : context_(context),
       host_(std::move(host)),
       slot_(context.versions.take_slot()),
-      reserve_bytes_(reserve_bytes),
+      reserve_fixed_(reserve_bytes != 0),
+      reserve_bytes_(reserve_fixed_ ? reserve_bytes : context.frames.budget() / 4),
       writer_(context.data, context.space, SpaceManager::Emission::kLater),
-      compressor_(context.codec) {}
+      compressor_(context.codec),
+      kept_by_pins_(context.frames.budget() / 8) {}
 
 /// Retired memory is on its way out: evicting more would not make it go faster.
 std::uint64_t Evictor::live_bytes() const {
@@ -39,12 +41,23 @@ std::uint64_t Evictor::live_bytes() const {
     return used - std::min(used, retired);
 }
 
+/// Under way between sweeps is what pins keep; it fades by a 64th each time it is less.
+void Evictor::learn_reserve() {
+    const std::uint64_t budget = context_.frames.budget();
+    const std::uint64_t retired = context_.versions.retired_bytes();
+    kept_by_pins_ = std::max(retired, kept_by_pins_ - kept_by_pins_ / 64);
+    if (reserve_fixed_) return;
+    reserve_bytes_.store(std::clamp(2 * kept_by_pins_, budget / 16, budget / 2),
+                         std::memory_order_relaxed);
+}
+
 Result<void> Evictor::make_room(std::uint64_t bytes) {
     const FramePool& frames = context_.frames;
     os::MutexLock lock(mutex_);
+    learn_reserve();
     context_.versions.reclaim();
     if (frames.has_room(bytes)) return {};
-    const std::uint64_t wanted = bytes + reserve_bytes_;
+    const std::uint64_t wanted = bytes + reserve();
     Result<void> swept = sweep(frames.budget() - std::min(frames.budget(), wanted));
     if (frames.has_room(bytes)) return {};
     if (!swept) return swept;
@@ -53,12 +66,13 @@ Result<void> Evictor::make_room(std::uint64_t bytes) {
 
 Result<void> Evictor::keep_room() {
     os::MutexLock lock(mutex_);
+    learn_reserve();
     if (!wants_room()) {
         context_.versions.reclaim();
         return {};
     }
     // A little more, so that not each page that comes in calls for the next sweep.
-    const std::uint64_t live_max = context_.frames.budget() - reserve_bytes_;
+    const std::uint64_t live_max = context_.frames.budget() - reserve();
     return sweep(live_max - live_max / 32);
 }
 
@@ -126,15 +140,17 @@ void Evictor::visit(Tree& tree, Inner& page, bool inner_pages) {
     os::yield_point("before evicting");
     std::vector<const Candidate*> stayed;
     host_.exclude_writer([&] {
+        // Dropped since the hand came here: a checkpoint may be listing its space.
+        const bool evicting = tree.evicting();
         for (const Candidate& candidate : candidates_) {
-            if (unlink(tree, page, candidate)) {
+            if (evicting && unlink(tree, page, candidate)) {
                 evicted_.fetch_add(1, std::memory_order_relaxed);
                 if (candidate.imaged) written_.fetch_add(1, std::memory_order_relaxed);
             } else if (candidate.imaged) {
                 stayed.push_back(&candidate);
             }
         }
-        if (inner_pages && unlink_inner(tree, page)) {
+        if (inner_pages && evicting && unlink_inner(tree, page)) {
             evicted_.fetch_add(1, std::memory_order_relaxed);
         }
     });

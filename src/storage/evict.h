@@ -48,8 +48,8 @@ class Evictor final : public RoomMaker {
 public:
     /// What it needs from the engine.
     struct Host {
-        /// The living trees, in a fixed order. Called while pinned: a tree that is dropped
-        /// meanwhile stays readable.
+        /// The living trees, in a fixed order. Called while pinned: one that is dropped meanwhile
+        /// stays readable, and says so (Tree::evicting).
         std::function<void(std::vector<Tree*>&)> trees;
         /// Runs the function while no commit is between prepare and apply.
         std::function<void(const std::function<void()>&)> exclude_writer;
@@ -61,19 +61,23 @@ public:
         std::function<Error()> refusal;
     };
 
-    /// @param reserve_bytes  that keep_room keeps free.
+    /// @param reserve_bytes  that keep_room keeps free; 0: what readers turn out to need. What
+    /// leaves
+    ///        memory after a reader has pinned cannot be used again before that pin ends, so as
+    ///        much should be free when it begins as will come in meanwhile: a quarter of the budget
+    ///        at first, then twice what pins lately kept, within a sixteenth and a half.
     Evictor(TreeContext& context, Host host, std::uint64_t reserve_bytes);
 
     /// Makes `bytes` free, and some more for those who come next.
     /// @return kLimit or kBusy (full of pages that cannot go), kNoSpace, kIo.
     Result<void> make_room(std::uint64_t bytes) override;
     void note_taken() override {
-        if (!context_.frames.has_room(reserve_bytes_)) host_.wake();
+        if (!context_.frames.has_room(reserve())) host_.wake();
     }
     /// Sweeps until as much is free as should be. What the background does.
     Result<void> keep_room();
     /// Whether keep_room has something to do.
-    bool wants_room() const { return live_bytes() + reserve_bytes_ > context_.frames.budget(); }
+    bool wants_room() const { return live_bytes() + reserve() > context_.frames.budget(); }
 
     std::uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
     std::uint64_t written() const { return written_.load(std::memory_order_relaxed); }
@@ -89,6 +93,8 @@ private:
     };
 
     std::uint64_t live_bytes() const;
+    std::uint64_t reserve() const { return reserve_bytes_.load(std::memory_order_relaxed); }
+    void learn_reserve() REQUIRES(mutex_);
     Result<void> sweep(std::uint64_t live_max) REQUIRES(mutex_);
     /// The hand's next step. @return whether it has gone round all trees.
     bool step(bool inner_pages) REQUIRES(mutex_);
@@ -103,13 +109,15 @@ private:
     TreeContext& context_;
     const Host host_;
     Versions::Slot* const slot_;
-    const std::uint64_t reserve_bytes_;
+    const bool reserve_fixed_;
+    std::atomic<std::uint64_t> reserve_bytes_;
     std::atomic<std::uint64_t> evicted_{0};
     std::atomic<std::uint64_t> written_{0};
 
     os::Mutex mutex_;
     ImageWriter writer_ GUARDED_BY(mutex_);
     ImageCompressor compressor_ GUARDED_BY(mutex_);
+    std::uint64_t kept_by_pins_ GUARDED_BY(mutex_);  ///< the most lately
     std::vector<Tree*> trees_ GUARDED_BY(mutex_);
     std::size_t tree_ GUARDED_BY(mutex_) = 0;  ///< the hand: a tree,
     std::string key_ GUARDED_BY(mutex_);       ///< and a key in it

@@ -164,4 +164,16 @@ Result<SuperblockChoice> choose_superblock(DataFile& file) {
     return SuperblockChoice{odd_is_newer ? *odd.superblock : *even.superblock, std::nullopt};
 }
 
+Result<void> confirm_superblock(DataFile& file, const SuperblockChoice& choice) {
+    if (FULGUR_PLANTED("superblock_believed_unsynced")) return {};
+    // A crash while it is written again leaves what was there, or the same.
+    if (Result<void> done = write_superblock(file, choice.superblock); !done) return done;
+    if (Result<void> done = file.sync(); !done) return done;
+    if (!choice.other || FULGUR_PLANTED("unread_superblock_left")) return {};
+    constexpr std::array<char, Superblock::kEncodedSize> kBlank{};
+    const std::uint64_t position = Superblock::position_of(choice.superblock.checkpoint + 1);
+    Result<void> done = file.write(position / kSectorBytes, {kBlank.data(), kBlank.size()});
+    return done ? file.sync() : done;
+}
+
 }  // namespace fulgur::storage

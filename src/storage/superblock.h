@@ -101,6 +101,11 @@ struct SuperblockChoice {
     std::optional<Error> other;
 };
 
+/// Makes durable what recovery believed, before anything is built upon it: a superblock whose sync
+/// failed is in the kernel's memory only, and one that was passed over because it could not be read
+/// may be readable the next time, when the space it refers to is somebody else's.
+Result<void> confirm_superblock(DataFile& file, const SuperblockChoice& choice);
+
 /// Reads both slots and takes the valid one with the greater checkpoint number.
 /// @return kUnsupported when either is whole and newer than this build; when neither is valid, the
 ///         error that says most: damaged, then unreadable, then foreign or blank.

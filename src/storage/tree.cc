@@ -311,10 +311,9 @@ Result<ChildWord> Tree::load_resident(Inner* parent, ChildSlot& slot, ChildWord 
     if ((*page)->level <= 1) {
         (*page)->disk = descriptor;
         (*page)->carried = std::exchange(descriptor->next, nullptr);
-    } else {
-        retire_descriptor(descriptor);
     }
     slot.store(ChildWord(*page).bits(), std::memory_order_release);
+    if ((*page)->level > 1) retire_descriptor(descriptor);  // When nobody can come to it any more.
     return ChildWord(*page);
 }
 

@@ -94,6 +94,10 @@ public:
 
     /// Begins as one empty leaf.
     void make_empty();
+    /// Nothing of it leaves memory any more: its space is about to be listed. Under the commit
+    /// mutex, as every eviction's last step.
+    void stop_evicting() { evicting_ = false; }
+    bool evicting() const { return evicting_; }
     /// Begins as what a checkpoint wrote.
     void open_at(const PageRef& root);
 
@@ -237,6 +241,7 @@ private:
     LatchWord root_latch_{0};
     Scratch writer_scratch_;  ///< tidy_leaf has its own
     std::atomic<std::uint32_t> consolidations_{0};
+    bool evicting_ = true;
 };
 
 /// The lines of a leaf that one search needs: header, prints and slots come together, instead of

@@ -245,6 +245,8 @@ void Tree::replace_leaf(Leaf* leaf, Leaf* left, Leaf* right, std::span<const Rec
     }
     leaf->replaced.store(1, std::memory_order_relaxed);
     unlatch(leaf->latch);
+    // Only now: who pins before the leaf is unlinked may still come to them through it.
+    for (const Record& record : dropped) retire_large(large_value_of(record));
     retire_page(leaf);
 }
 
@@ -259,9 +261,9 @@ void Tree::carry(PageHeader* from, PageHeader* to) {
     }
 }
 
-/// Lets go of large values that no version needs. Under the parent's latch, so that `emitted`
-/// says for sure whether the running checkpoint already refers to them. A value that no image
-/// refers to may be named by log records that the running checkpoint replays.
+/// Lets go of the space of large values that no version needs. Under the parent's latch, so that
+/// `emitted` says for sure whether the running checkpoint already refers to them. A value that no
+/// image refers to may be named by log records that the running checkpoint replays.
 void Tree::release_dropped(std::span<const Record> dropped, std::uint64_t emitted) {
     for (const Record& record : dropped) {
         LargeValue* value = large_value_of(record);
@@ -274,7 +276,6 @@ void Tree::release_dropped(std::span<const Record> dropped, std::uint64_t emitte
                                    in_image ? emitted : CheckpointClock::kLoggedOnly,
                                    context_.versions.advance_epoch());
         }
-        retire_large(value);
     }
 }
 

@@ -185,9 +185,10 @@ Versions::Readers Versions::readers() const {
     Readers result{0, visible()};
     for (std::size_t i = 0; i < used_slots(); ++i) {
         if (slots_[i].epoch.load(std::memory_order_acquire) == 0) continue;
+        const std::uint64_t sequence = slots_[i].sequence.load(std::memory_order_acquire);
+        if (sequence == kNobody) continue;  // The walker or the clock: no reader.
         ++result.count;
-        result.oldest =
-            std::min(result.oldest, Sequence{slots_[i].sequence.load(std::memory_order_acquire)});
+        result.oldest = std::min(result.oldest, Sequence{sequence});
     }
     return result;
 }
