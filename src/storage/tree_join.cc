@@ -123,7 +123,7 @@ std::size_t Tree::join_leaves(Inner* page) {
     std::vector<Inner::Entry> entries = page->entries();
     std::vector<Inner::Entry> kept;
     std::vector<Leaf*> leaves, gone;
-    std::vector<Record> dropped;
+    std::vector<Record> dropped, ended;
     LeafJoin joining;
     for (std::size_t i = 0; i < entries.size();) {
         gather(*page, i, joining, leaves, dropped);
@@ -136,6 +136,7 @@ std::size_t Tree::join_leaves(Inner* page) {
         }
         kept.push_back({std::move(entries[i].separator), ChildWord(join(joining, leaves, *size))});
         release_dropped(dropped, page->emitted);
+        ended.insert(ended.end(), dropped.begin(), dropped.end());
         gone.insert(gone.end(), leaves.begin(), leaves.end());
         i += leaves.size();
     }
@@ -149,6 +150,8 @@ std::size_t Tree::join_leaves(Inner* page) {
     replace_in_parent(page, Inner::build(context_.frames.allocate(size), size, page->level, kept,
                                          page->low(), page->high(), page->has_high()));
     os::yield_point("leaves joined");
+    // Only now that the leaves are unlinked, by which readers came to them.
+    for (const Record& record : ended) retire_large(large_value_of(record));
     for (Leaf* leaf : gone) {
         leaf->replaced.store(1, std::memory_order_relaxed);
         unlatch(leaf->latch);
