@@ -217,10 +217,10 @@ TEST(LimitsTest, BatchOverTwoDatabasesIsInvalid) {
     EXPECT_FALSE(of_one.get("k").value().has_value());
 }
 
-// ---- the memory budget
-// ----------------------------------------------------------------------------
+// ---- the memory budget --------------------------------------------------------------------------
 
-/// Commits until the budget is used up.
+/// Commits until the budget is used up, where nothing may leave memory (as in Database::in_memory);
+/// eviction_test.cc is about where it may.
 class BudgetTest : public ::testing::Test {
 protected:
     BudgetTest() : disk_(1) {}
@@ -229,6 +229,7 @@ protected:
         database_.reset();
         db::EngineOptions options = small_engine(disk_, "db");
         options.user.memory_budget = budget;
+        options.evict = false;
         options.user.log_bytes_target = 64_MiB;
         Result<Database> opened = db::open_database(options);
         ASSERT_TRUE(opened.ok()) << opened.error().message();

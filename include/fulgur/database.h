@@ -15,6 +15,7 @@
 #include <fulgur/reader.h>
 #include <fulgur/result.h>
 #include <fulgur/stats.h>
+#include <fulgur/transaction.h>
 #include <fulgur/write_batch.h>
 
 namespace fulgur {
@@ -28,6 +29,23 @@ struct EngineOptions;
 Result<Database> open_database(EngineOptions options);
 }  // namespace db
 
+/// What must hold of a key's value for `Keyspace::put_if`.
+struct Condition {
+    enum class Kind : std::uint8_t { kAbsent, kPresent, kEquals };
+    Kind kind = Kind::kAbsent;
+    Bytes value = {};  ///< kEquals; a view
+
+    static Condition absent() { return {Kind::kAbsent, {}}; }
+    static Condition present() { return {Kind::kPresent, {}}; }
+    static Condition equals(Bytes value) { return {Kind::kEquals, value}; }
+};
+
+/// About what a range holds.
+struct ApproximateSize {
+    std::uint64_t rows = 0;
+    std::uint64_t bytes = 0;  ///< of keys and values
+};
+
 /// A named ordered map inside a database: a light handle; copy it. Two handles of one name are the
 /// same keyspace. Any thread may use it. After the database was closed, or the keyspace dropped,
 /// every call returns kInvalid.
@@ -40,6 +58,37 @@ public:
     Result<Sequence> erase(Bytes key) const;
     Result<Sequence> erase(Bytes key, Durability durability) const;
 
+    /// Puts the value if the condition holds at the moment of the commit.
+    /// @return none when it does not: nothing was written then. kConflict when others kept writing
+    ///         the key in between (see Database::transact); else as a commit.
+    Result<std::optional<Sequence>> put_if(Bytes key, Bytes value,
+                                           const Condition& condition) const;
+    Result<std::optional<Sequence>> put_if(Bytes key, Bytes value, const Condition& condition,
+                                           Durability durability) const;
+    /// Adds to a counter: a value of 8 bytes, a signed integer, little-endian. An absent key counts
+    /// as 0. @return the sum. kLimit when it does not fit 64 bits, kInvalid when the value is not a
+    /// counter: nothing was written then. kConflict as above.
+    Result<std::int64_t> increment(Bytes key, std::int64_t by = 1) const;
+    Result<std::int64_t> increment(Bytes key, std::int64_t by, Durability durability) const;
+
+    /// Erases every key of the range, some thousand with each commit, in order. When each part is
+    /// committed there is none in it; rows that others put behind the work stay. For all or nothing
+    /// see Transaction::erase_range.
+    /// @return how many. With an error the first of them may be erased, and not yet durable.
+    Result<std::uint64_t> erase_range(const KeyRange& range) const;
+    Result<std::uint64_t> erase_range(const KeyRange& range, Durability durability) const;
+
+    /// Keys of the range at one moment, counted by walking it. O(rows). Holds a snapshot meanwhile,
+    /// and no memory for long.
+    Result<std::uint64_t> count(const KeyRange& range = {}) const;
+    /// The same, about, in microseconds to milliseconds whatever the range: a few leaves are
+    /// counted, and those that are not in memory are not read. Exact for ranges of a few hundred
+    /// rows in memory; for large ones a few per cent off where rows are alike, more where they are
+    /// not. Of values above 2 KiB only those in leaves in memory count with their bytes.
+    Result<ApproximateSize> approximate_size(const KeyRange& range = {}) const;
+    /// `approximate_size(range).rows`.
+    Result<std::uint64_t> approximate_count(const KeyRange& range = {}) const;
+
     /// A copy of the newest value. For a view, or for many reads, use a Reader.
     Result<std::optional<std::string>> get(Bytes key) const;
 
@@ -51,6 +100,7 @@ private:
     friend class Reader;
     friend class WriteBatch;
     friend class db::Engine;
+    friend struct db::TransactionAccess;
     Keyspace(std::shared_ptr<db::Engine> engine, std::uint32_t id, void* state)
         : engine_(std::move(engine)), state_(state), id_(id) {}
 
@@ -119,6 +169,17 @@ public:
     Result<Sequence> commit(const WriteBatch& batch);
     Result<Sequence> commit(const WriteBatch& batch, Durability durability);
 
+    /// Begins a transaction at the newest visible commit. It must end before the database closes.
+    /// @return kBusy when all reader slots are taken.
+    Result<Transaction> begin(Isolation isolation = Isolation::kSerializable) const;
+    /// Runs `work` in a transaction and commits it; when that is a conflict, or `work` returns
+    /// kConflict itself, again from the beginning, up to `attempts_max` times, with growing random
+    /// pauses of at most 10 ms between. So `work` may run several times, and must not end the
+    /// transaction itself.
+    /// @return kConflict when no attempt came through; whatever else `work` or the commit returned.
+    Result<Sequence> transact(const std::function<Result<void>(Transaction&)>& work,
+                              const TransactOptions& options = {}) const;
+
     /// Returns when everything committed before the call is on the disk.
     Result<void> sync();
 
@@ -126,6 +187,10 @@ public:
     /// reader slots (kReadersMax) are taken: a bug of the caller; see try_reader.
     Reader reader() const;
     Result<Reader> try_reader() const;
+    /// A reader that shows nothing that a power cut can take back: it is at the newest visible
+    /// commit, and returned when that one and all before it are on the disk.
+    /// @return kBusy as above; kIo, kPoisoned: the disk refused.
+    Result<Reader> durable_reader() const;
     /// A snapshot of the newest visible commit.
     Result<Snapshot> snapshot() const;
 

@@ -19,6 +19,7 @@ namespace db {
 class Engine;
 struct ReaderState;
 struct CursorState;
+struct TransactionAccess;
 /// Gives a reader's state back to the engine, which uses it again.
 struct EndReader {
     void operator()(ReaderState* state) const noexcept;
@@ -71,6 +72,7 @@ private:
     friend class Database;
     friend class Snapshot;
     friend class Keyspace;
+    friend struct db::TransactionAccess;
     explicit Reader(db::ReaderHandle state) noexcept;
     Result<std::optional<Bytes>> get_any(const Keyspace& keyspace, Bytes key);
     Result<std::optional<Bytes>> get_value(const Keyspace& keyspace, const char* record);

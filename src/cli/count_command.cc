@@ -12,6 +12,7 @@ namespace {
 struct Arguments {
     DatabaseArguments database;
     RangeArguments range;
+    bool approximate = false;
     Progress::Wish progress = Progress::Wish::kWhenTerminal;
 };
 
@@ -35,20 +36,32 @@ ExitCode count_rows(Context& context, const Arguments& arguments, const KeyRange
     return status.ok() ? ExitCode::kOk : context.fail(status.error());
 }
 
+ExitCode estimate_rows(Context& context, const KeyRange& range, const Keyspace& keyspace,
+                       ApproximateSize& size) {
+    const Result<ApproximateSize> found = keyspace.approximate_size(range);
+    if (!found.ok()) return context.fail(found.error());
+    size = *found;
+    return ExitCode::kOk;
+}
+
 ExitCode run(Context& context, const Arguments& arguments) {
     KeyRange range;
     if (const auto failed = make_range(context, arguments.range, range)) return *failed;
     std::uint64_t rows = 0;
+    ApproximateSize size;
     const ExitCode code = read_keyspace(
         context, arguments.database, [&](Database& database, const Keyspace* keyspace) {
             if (keyspace == nullptr) return ExitCode::kOk;
+            if (arguments.approximate) return estimate_rows(context, range, *keyspace, size);
             return count_rows(context, arguments, range, database, *keyspace, rows);
         });
     if (code != ExitCode::kOk) return code;
-    if (context.json) {
+    if (context.json && arguments.approximate) {
+        context.print_json({{"approximate_count", size.rows}, {"approximate_bytes", size.bytes}});
+    } else if (context.json) {
         context.print_json({{"count", rows}});
     } else {
-        context.out.write(std::to_string(rows) + "\n");
+        context.out.write(std::to_string(arguments.approximate ? size.rows : rows) + "\n");
     }
     return code;
 }
@@ -61,6 +74,8 @@ Command add_count(CLI::App& root) {
     add_database(*app, arguments->database);
     add_keyspace(*app, arguments->database);
     add_range(*app, arguments->range);
+    app->add_flag("--approximate", arguments->approximate,
+                  "About as many, without walking them; --json tells their bytes too");
     add_progress(*app, arguments->progress);
     return {app, [arguments](Context& context) { return run(context, *arguments); }};
 }

@@ -87,6 +87,18 @@ struct CommitOperation {
     std::size_t order = 0;
 };
 
+/// What must hold when a commit takes its place in the order: a transaction's reads.
+class CommitCheck {
+public:
+    virtual ~CommitCheck() = default;
+    /// Without the commit mutex, once: whatever may take long.
+    virtual Result<void> before_commit() = 0;
+    /// Under the commit mutex, everything before it applied: what came since. Maybe several times.
+    virtual Result<void> at_commit() = 0;
+    /// Logged and applied; its durability may not be reached yet.
+    virtual void applied() = 0;
+};
+
 struct ReaderState;
 
 class Engine {
@@ -112,7 +124,12 @@ public:
     Result<Sequence> commit(const WriteBatch& batch, Durability durability);
     Result<Sequence> commit_one(KeyspaceState& keyspace, Bytes key, Bytes value, bool erase,
                                 Durability durability);
+    /// Commits sorted operations, one for each key, if the check passes.
+    Result<Sequence> commit_checked(std::vector<CommitOperation>& operations, CommitCheck& check,
+                                    Durability durability);
     Result<void> sync();
+    /// Returns when all commits up to `sequence`, which is visible, are on the disk.
+    Result<void> wait_until_durable(Sequence sequence);
 
     // Readers.
     storage::Versions& versions() { return versions_; }
@@ -184,10 +201,12 @@ private:
     template <typename Commit>
     Result<Sequence> measured(Durability durability, const Commit& commit);
     Result<Sequence> commit_batch(const WriteBatch& batch, Durability durability);
-    Result<Sequence> commit_sorted(SortedOperations& operations, Durability durability);
+    Result<Sequence> commit_sorted(SortedOperations& operations, Durability durability,
+                                   CommitCheck* check = nullptr);
     Result<storage::LogTicket> log_and_apply(const SortedOperations& operations,
                                              std::vector<storage::TreeOperation>& tree_operations,
-                                             Bytes body, const CommitCounts& counts);
+                                             Bytes body, const CommitCounts& counts,
+                                             CommitCheck* check);
     void apply(const SortedOperations& operations,
                std::vector<storage::TreeOperation>& tree_operations) noexcept
         REQUIRES(commit_mutex_);

@@ -180,9 +180,8 @@ void Engine::start_evictor() {
         evict_wake_.notify_one();
     };
     host.refusal = [this] { return over_budget(); };
-    evictor_ = std::make_unique<storage::Evictor>(
-        *context_, std::move(host),
-        options_.evict_reserve_bytes);
+    evictor_ = std::make_unique<storage::Evictor>(*context_, std::move(host),
+                                                  options_.evict_reserve_bytes);
     context_->room = evictor_.get();
 }
 

@@ -114,7 +114,19 @@ Result<Sequence> Engine::commit_one(KeyspaceState& keyspace, Bytes key, Bytes va
     });
 }
 
-Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability durability) {
+Result<Sequence> Engine::commit_checked(std::vector<CommitOperation>& operations,
+                                        CommitCheck& check, Durability durability) {
+    return measured(durability, [&]() -> Result<Sequence> {
+        const GatePass pass(gate_);
+        if (!pass) return closed_error();
+        if (Result<void> passed = check.before_commit(); !passed) return passed.error();
+        os::yield_point("before commit");
+        return commit_sorted(operations, durability, &check);
+    });
+}
+
+Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability durability,
+                                       CommitCheck* check) {
     if (Result<void> writable = check_writable(); !writable) return writable.error();
     if (Result<void> room = wait_for_log_room(); !room) return room.error();
     LargeValues large;
@@ -148,7 +160,7 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
     }
 
     const Result<storage::LogTicket> ticket =
-        log_and_apply(operations, tree_operations, bytes, counts);
+        log_and_apply(operations, tree_operations, bytes, counts, check);
     trim(body);
     trim(tree_operations);
     if (!ticket) {
@@ -156,6 +168,7 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
         return ticket.error();
     }
     for (auto& value : large.values) static_cast<void>(value.release());
+    if (check != nullptr) check->applied();
     if (FULGUR_PLANTED("commit_returns_unsynced")) durability = Durability::kBuffered;
     if (Result<void> waited = log_->wait(*ticket, durability); !waited) return waited.error();
     return ticket->sequence;
@@ -164,7 +177,8 @@ Result<Sequence> Engine::commit_sorted(SortedOperations& operations, Durability 
 /// Steps 1 to 4.
 Result<storage::LogTicket> Engine::log_and_apply(const SortedOperations& operations,
                                                  std::vector<TreeOperation>& tree_operations,
-                                                 Bytes body, const CommitCounts& counts) {
+                                                 Bytes body, const CommitCounts& counts,
+                                                 CommitCheck* check) {
     const std::uint32_t crc = crc32c(body);
     evict_now();
     // Without a thread that does it, memory is kept ready for readers here; a failure is kept.
@@ -173,7 +187,8 @@ Result<storage::LogTicket> Engine::log_and_apply(const SortedOperations& operati
         std::uint64_t bytes = 0;
         os::MutexLock lock(commit_mutex_);
         versions_.pin(*writer_slot_);
-        Result<void> reserved = reserve(tree_operations, operations, body.size(), bytes);
+        Result<void> reserved = check != nullptr ? check->at_commit() : Result<void>();
+        if (reserved) reserved = reserve(tree_operations, operations, body.size(), bytes);
         if (!reserved) {
             versions_.unpin(*writer_slot_);
             lock.unlock();

@@ -20,6 +20,8 @@ public:
 
     /// Reads up to `into.size()` bytes; fewer only at the end of the file.
     virtual Result<std::size_t> read_at(std::uint64_t position, std::span<char> into) = 0;
+    /// Tells that these bytes will be read soon: the disk may begin. Never waits, never fails.
+    virtual void will_read(std::uint64_t /*position*/, std::uint64_t /*bytes*/) {}
     /// Writes all of `from`, growing the file when needed. Not durable before `sync`.
     virtual Result<void> write_at(std::uint64_t position, std::string_view from) = 0;
     /// Everything written before is on the disk when it returns (fdatasync).

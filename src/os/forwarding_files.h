@@ -19,6 +19,9 @@ public:
     Result<std::size_t> read_at(std::uint64_t position, std::span<char> into) override {
         return base_->read_at(position, into);
     }
+    void will_read(std::uint64_t position, std::uint64_t bytes) override {
+        base_->will_read(position, bytes);
+    }
     Result<void> write_at(std::uint64_t position, std::string_view from) override {
         return base_->write_at(position, from);
     }

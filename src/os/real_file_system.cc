@@ -92,6 +92,11 @@ public:
         return done;
     }
 
+    void will_read(std::uint64_t position, std::uint64_t bytes) override {
+        static_cast<void>(posix_fadvise(descriptor_.get(), static_cast<off_t>(position),
+                                        static_cast<off_t>(bytes), POSIX_FADV_WILLNEED));
+    }
+
     Result<void> write_at(std::uint64_t position, std::string_view from) override {
         std::size_t done = 0;
         while (done < from.size()) {

@@ -45,6 +45,11 @@ public:
     /// Reads what there is: fewer bytes than asked for only at the end of the file.
     Result<std::size_t> read_available(std::uint64_t sector, std::span<char> into);
 
+    /// The disk may begin to read so many bytes; see os::File.
+    void will_read(std::uint64_t sector, std::uint64_t bytes) {
+        file_->will_read(sector * kSectorBytes, bytes);
+    }
+
     /// Writes `from` at the start of `sector`; the file grows when needed. Durable after `sync`.
     /// @return kNoSpace, kIo.
     Result<void> write(std::uint64_t sector, Bytes from);

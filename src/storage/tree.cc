@@ -137,9 +137,26 @@ void Tree::resident_leaves(std::span<const Bytes> keys, std::span<Leaf*> leaves)
     }
 }
 
+void Tree::announce_read(Bytes key) {
+    ChildWord word = load_child(root_);
+    while (word.resident() && word.page()->level > 0) {
+        const Inner* inner = static_cast<const Inner*>(word.page());
+        word = load_child(inner->child(inner->search(key)));
+    }
+    if (word.resident()) return;
+    const PageRef& ref = word.descriptor()->ref;
+    context_.data.will_read(ref.sector, ref.length);
+}
+
 Result<void> Tree::leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves, Budget budget) {
     assert(keys.size() <= kGroupMax);
     resident_leaves(keys, leaves);
+    std::size_t missing = 0;
+    for (const Leaf* leaf : leaves.first(keys.size())) missing += leaf == nullptr ? 1 : 0;
+    // The disk looks for all of them while the first is waited for.
+    for (std::size_t i = 0; i < keys.size() && missing > 1; ++i) {
+        if (leaves[i] == nullptr) announce_read(keys[i]);
+    }
     for (std::size_t i = 0; i < keys.size(); ++i) {
         if (leaves[i] != nullptr) [[likely]] {
             continue;

@@ -82,11 +82,24 @@ struct TreeOperation {
     Leaf* leaf = nullptr;    ///< where prepare found it; may have been replaced since
 };
 
+/// What a range has, about.
+struct RangeEstimate {
+    double rows = 0;
+    double bytes = 0;  ///< of keys and values
+
+    void add(const RangeEstimate& other) {
+        rows += other.rows;
+        bytes += other.bytes;
+    }
+    RangeEstimate times(double factor) const { return {rows * factor, bytes * factor}; }
+};
+
 class Tree {
-    /// kMakeRoom evicts others when there is none; kHolds refuses, for who holds the commit mutex.
+public:
+    /// What becomes of a page that finds no room in memory: kMakeRoom evicts others; kHolds refuses
+    /// it (kLimit), for who holds the commit mutex; kMayExceed takes it all the same.
     enum class Budget : std::uint8_t { kMakeRoom, kHolds, kMayExceed };
 
-public:
     explicit Tree(TreeContext& context);
     ~Tree();  ///< frees everything at once: nobody may be reading
     Tree(const Tree&) = delete;
@@ -137,6 +150,20 @@ public:
         }
         return find_cold(key, hash, snapshot);
     }
+
+    // What changed (tree_changes.cc).
+    /// A key of [begin, end) with a version above `since`, a tombstone included. `since` is
+    /// registered, or the caller's pin is not newer. Reads only pages that changed since.
+    /// @return kIo, kCorruption, kLimit: such a page could not be read.
+    Result<std::optional<std::string>> changed_key(Bytes begin, std::optional<Bytes> end,
+                                                   Sequence since, Budget budget);
+    /// The same of single keys: the index of one that changed.
+    Result<std::optional<std::size_t>> changed_point(std::span<const Bytes> keys, Sequence since,
+                                                     Budget budget);
+
+    /// Rows and their bytes in [begin, end), about (tree_estimate.cc). Reads no leaf, and of the
+    /// inner pages those at the ends. The caller is pinned.
+    Result<RangeEstimate> estimate(Bytes begin, std::optional<Bytes> end, Sequence snapshot);
 
     // The writer.
     /// Makes the leaves of sorted operations resident and adds what applying may take to `bytes`.
@@ -194,6 +221,7 @@ private:
         LatchWord* word = nullptr;
     };
     Result<void> leaves_for(std::span<const Bytes> keys, std::span<Leaf*> leaves, Budget budget);
+    void announce_read(Bytes key);
     void resident_leaves(std::span<const Bytes> keys, std::span<Leaf*> leaves) const;
     Result<std::optional<Record>> find_cold(Bytes key, std::uint64_t hash, Sequence snapshot);
     template <typename Choose>
@@ -211,6 +239,19 @@ private:
     void delete_chain(Descriptor* first);
     void discard(PageHeader* page);
     void free_subtree(ChildWord word);
+
+    struct Changed {
+        Place place;                      ///< leaf: null when nothing before `high` changed
+        std::optional<std::string> high;  ///< where its keys end
+    };
+    Result<Changed> next_changed(Bytes key, Sequence since, Budget budget);
+    struct Lowest {
+        Inner* page = nullptr;
+        Leaf* leaf = nullptr;             ///< the root is a leaf
+        std::optional<PageRef> cold;      ///< not in memory: the page's, or the root leaf's
+        std::optional<std::string> high;  ///< where its keys end
+    };
+    Result<Lowest> lowest_inner(Bytes key, bool read);
 
     Leaf* resident_leaf_for(Bytes key);
     /// One thread's memory for consolidating.

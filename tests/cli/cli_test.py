@@ -248,6 +248,11 @@ class ScanTest(CommandTest):
         self.assertEqual(self.ok("count", self.db), b"4\n")
         self.assertEqual(self.ok("count", self.db, "--prefix", "a"), b"2\n")
         self.assertEqual(self.json("count", self.db, "--from", "b1"), {"count": 2})
+        # Of a page that is not in memory only what its reference tells.
+        found = self.json("count", self.db, "--approximate")
+        self.assertEqual(found["approximate_count"], 4)
+        self.assertGreater(found["approximate_bytes"], 8)
+        self.assertEqual(self.ok("count", self.db, "--approximate"), b"4\n")
 
 
 class LoadDumpTest(CommandTest):
