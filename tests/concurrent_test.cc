@@ -149,6 +149,7 @@ private:
                 rows[group_key(group, m)] = number;
             }
             for (std::uint64_t n = random.below(12); n > 0; --n) churn(writer, random, batch, rows);
+            if (random.below(40) == 0) thin_out(writer, random, batch, rows);
             const std::uint64_t level = random.below(20);
             const Result<Sequence> done =
                 database_.commit(batch, level == 0   ? Durability::kSync
@@ -172,6 +173,15 @@ private:
         const std::string value = churn_value(key, random.below(1'000'000), size);
         batch.put(keyspace_, key, value);
         rows[key] = value;
+    }
+
+    /// A range goes, so that its pages are nearly empty and checkpoints join them.
+    void thin_out(std::size_t writer, os::Random& random, WriteBatch& batch, Rows& rows) {
+        const std::uint64_t begin = random.below(kChurnKeys);
+        for (std::uint64_t n = begin; n < begin + 500; ++n) {
+            const std::string key = churn_key(writer, n);
+            if (rows.erase(key) != 0) batch.erase(keyspace_, key);
+        }
     }
 
     /// All numbers of a group by get or get_many: one, and not smaller than before.
@@ -275,6 +285,10 @@ private:
     void checkpoints(os::Random& random) {
         const Result<void> done = database_.checkpoint();
         ASSERT_TRUE(done.ok()) << done.error().message();
+        if (random.below(8) == 0) {
+            const Result<Database::CompactReport> compacted = database_.compact();
+            ASSERT_TRUE(compacted.ok()) << compacted.error().message();
+        }
         if (random.below(4) == 0) {
             const Result<Database::VerifyReport> sound = database_.verify();
             ASSERT_TRUE(sound.ok()) << sound.error().message();

@@ -71,6 +71,8 @@ private:
     void put_one();
     void change_keyspaces();
     void checkpoint();
+    void compact();
+    void thin_out();
     void new_snapshot();
     void look_at_snapshot();
     void new_reader();

@@ -42,6 +42,7 @@ void EngineModel::open() {
     options.background = config_.background;
     options.log.segment_bytes = config_.segment_bytes;
     options.user.checkpoint_on_close = random_.below(2) == 0;
+    options.user.compression = static_cast<Compression>(random_.below(4));
     if (config_.live_bytes != 0) {
         // Held readers keep what is evicted and read again; being busy is another test's matter.
         options.user.memory_budget = 1_GiB;
@@ -126,8 +127,9 @@ void EngineModel::step() {
             return random_.below(2) == 0 ? get_many(reader) : read_part(reader);
         }
         case 11:
+            return random_.one_in(8) ? compact() : put_one();
         case 12:
-            return put_one();
+            return random_.one_in(8) ? thin_out() : put_one();
         default:
             return commit();
     }
@@ -296,6 +298,45 @@ void EngineModel::checkpoint() {
     for (const auto& [name, keyspace] : now()) records += keyspace->rows.size();
     ASSERT_GE(sound->records, records);  // Versions that are still needed come on top.
     ASSERT_EQ(number(database_->stats().checkpointed), last_);
+}
+
+void EngineModel::compact() {
+    const Result<Database::CompactReport> done = database_->compact();
+    ASSERT_TRUE(done.ok()) << done.error().message();
+    ASSERT_EQ(done->bytes_after, database_->stats().data_file_bytes);
+    const Result<Database::VerifyReport> sound = database_->verify();
+    ASSERT_TRUE(sound.ok()) << sound.error().message();
+    Reader reader = database_->reader();
+    check_all(reader);
+}
+
+/// Most rows of a keyspace go, so that its pages are joined, and checkpoints come while readers and
+/// snapshots still see them.
+void EngineModel::thin_out() {
+    State next = now();
+    if (next.empty()) return;
+    const auto it =
+        std::next(next.begin(), static_cast<std::ptrdiff_t>(random_.below(next.size())));
+    auto changed = std::make_shared<ModelKeyspace>(*it->second);
+    for (auto row = changed->rows.begin(); row != changed->rows.end();) {
+        WriteBatch batch;
+        State after = now();
+        for (; batch.size() < 500 && row != changed->rows.end();) {
+            if (random_.one_in(20)) {
+                ++row;
+                continue;
+            }
+            batch.erase(handles_.at(changed->id), row->first);
+            row = changed->rows.erase(row);
+        }
+        if (batch.empty()) break;
+        const Result<Sequence> done = database_->commit(batch, Durability::kBuffered);
+        if (!done && done.error().code() == ErrorCode::kBusy) return;
+        after[it->first] = std::make_shared<ModelKeyspace>(*changed);
+        committed(done, std::move(after));
+        if (failed()) return;
+    }
+    for (int i = 0; i < 3 && !failed(); ++i) checkpoint();
 }
 
 void EngineModel::new_snapshot() {

@@ -46,9 +46,11 @@ check_layout() {
     quiet g++ -std=c++20 -Wall -Wextra -Werror "$root/tests/consumer/consumer.cc" -o "$work/by_pc" $flags
     quiet "$work/by_pc"
 
-    # A stranger is asked for nothing but threads.
-    if grep -rhE '^ *find_(dependency|package)\(' "$moved/$libdir/cmake" | grep -v Threads; then
-        fail "the package asks for more than threads"
+    # A stranger is asked for nothing but threads and the two libraries that compress.
+    if grep -rhE '^ *find_(dependency|package)\(' "$moved/$libdir/cmake" | grep -v Threads ||
+        pkg-config --print-requires --print-requires-private "$moved/$libdir/pkgconfig/fulgur.pc" |
+        grep .; then
+        fail "the package asks for more than threads, lz4 and zstd"
     fi
 }
 

@@ -82,6 +82,9 @@ private:
         options.user.memory_budget = 64_MiB;
         options.user.log_bytes_target = 1_MiB;
         options.user.checkpoint_on_close = random_.below(2) == 0;
+        if (random_.below(2) == 0) {
+            options.user.compression = static_cast<Compression>(random_.below(4));
+        }
         options.path = "sim/db";
         options.files = disk_.get();
         options.clock = &clock_;
@@ -127,6 +130,13 @@ private:
                 disk_->set_capacity(disk_->used_bytes() + random_.below(600'000));
                 killed_ = true;
                 break;
+            case 3:
+                // What is rare: the cut of the data file's tail.
+                if (random_.below(4) == 0) {
+                    disk_->crash_at(1 + random_.below(3), "resize data");
+                    break;
+                }
+                [[fallthrough]];
             default:
                 disk_->crash_at(k);
                 break;
@@ -171,6 +181,10 @@ private:
                 return sync(database);
             case 3:
                 return read_something(database);
+            case 4:
+                return random_.below(3) == 0 ? compact(database) : checkpoint(database);
+            case 5:
+                return random_.below(3) == 0 ? thin_out(database) : commit(database);
             default:
                 return commit(database);
         }
@@ -190,6 +204,43 @@ private:
         if (!sound && sound.error().code() == ErrorCode::kIo) return false;
         EXPECT_TRUE(sound.ok()) << sound.error().message();
         return sound.ok();
+    }
+
+    /// Perhaps stopped half-way.
+    bool compact(Database& database) {
+        const std::uint64_t stop_at = random_.below(3) == 0 ? random_.below(20) : 1'000'000;
+        std::uint64_t calls = 0;
+        const Result<Database::CompactReport> done =
+            database.compact([&](std::uint64_t, std::uint64_t) { return calls++ < stop_at; });
+        if (!done) return done.error().code() == ErrorCode::kNoSpace && random_.below(4) != 0;
+        EXPECT_EQ(done->bytes_after, database.stats().data_file_bytes);
+        const Result<Database::VerifyReport> sound = database.verify();
+        if (!sound && sound.error().code() == ErrorCode::kIo) return false;
+        EXPECT_TRUE(sound.ok()) << sound.error().message();
+        return sound.ok();
+    }
+
+    /// Erases most rows of a keyspace, so that its pages are nearly empty, and lets them be joined.
+    bool thin_out(Database& database) {
+        ModelState next = history_.rbegin()->second;
+        if (next.empty()) return true;
+        auto it = next.begin();
+        std::advance(it, static_cast<std::ptrdiff_t>(random_.below(next.size())));
+        Result<std::optional<Keyspace>> keyspace = database.find_keyspace(it->first);
+        if (!keyspace || !*keyspace) return false;
+        WriteBatch batch;
+        std::erase_if(it->second, [&](const auto& row) {
+            if (random_.below(10) == 0) return false;
+            batch.erase(**keyspace, row.first);
+            return true;
+        });
+        if (batch.empty()) return true;
+        const Result<Sequence> done = database.commit(batch, Durability::kSync);
+        if (!committed(done.ok(), done ? nullptr : &done.error(), Durability::kSync,
+                       std::move(next))) {
+            return false;
+        }
+        return checkpoint(database) && checkpoint(database);
     }
 
     bool change_keyspaces(Database& database) {
@@ -361,8 +412,9 @@ TEST(SimulationTest, EveryFailureLeavesAPrefixWithAllThatWasAcknowledged) {
         std::cout << site << ": " << count.calls << " calls, " << count.failures << " failed, "
                   << count.crashes << " crashed\n";
     }
-    for (const char* site : {"write log", "sync log", "write data", "sync data", "create log",
-                             "read data", "read log", "rename data", "sync directory"}) {
+    for (const char* site :
+         {"write log", "sync log", "write data", "sync data", "create log", "read data", "read log",
+          "rename data", "sync directory", "resize data"}) {
         if (only == 0 && seeds >= 300 && sites.contains(site)) {
             EXPECT_GT(sites[site].crashes, 0u) << "never crashed at: " << site;
         }

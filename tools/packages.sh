@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2034
 
 # To build the library and the command. g++ is 12 or newer.
-build_packages=(cmake ninja-build g++ libxxhash-dev libfmt-dev libcli11-dev nlohmann-json3-dev
-    zlib1g-dev)
+build_packages=(cmake ninja-build g++ libxxhash-dev liblz4-dev libzstd-dev libfmt-dev libcli11-dev
+    nlohmann-json3-dev zlib1g-dev)
 # To run what ./start shows.
 start_packages=(python3)
 # To check.

@@ -206,6 +206,9 @@ public:
         std::uint64_t records = 0;
         std::uint64_t large_values = 0;
         std::uint64_t bytes_read = 0;
+        std::uint64_t pages_compressed = 0;
+        std::uint64_t leaf_bytes = 0;         ///< Of the pages with rows, without compression,
+        std::uint64_t leaf_bytes_stored = 0;  ///< and as they stand in the file.
     };
     /// Reads the newest checkpoint back from the disk: every checksum, the order of keys, the
     /// nesting of pages, and that used, free and pending space partition the file. Writers go on.
@@ -213,6 +216,34 @@ public:
     /// empty.
     Result<VerifyReport> verify(
         const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
+
+    /// The pages with rows that the newest checkpoint refers to.
+    struct PageSizes {
+        std::uint64_t pages = 0;
+        std::uint64_t pages_compressed = 0;
+        std::uint64_t bytes = 0;         ///< Without compression,
+        std::uint64_t bytes_stored = 0;  ///< and as they stand in the file.
+    };
+    /// Counts them by reading the pages above them, about a hundredth of the data; checkpoints wait
+    /// meanwhile. @return kIo, kCorruption, kInvalid after close. Any thread.
+    Result<PageSizes> page_sizes();
+
+    struct CompactReport {
+        std::uint64_t bytes_before = 0;  ///< Size of the data file.
+        std::uint64_t bytes_after = 0;
+        std::uint64_t bytes_moved = 0;
+        std::uint64_t checkpoints = 0;  ///< That it took.
+        bool stopped = false;           ///< `progress` said so.
+    };
+    /// Makes the data file nearly as short as what is used in it (a sixteenth more), by moving what
+    /// lies high in it into free space below. Readers and commits go on; other checkpoints wait for
+    /// those of this. Each page is written twice at most, and the file may grow by a quarter
+    /// meanwhile. A crash at any moment harms nothing, and what was won by then stays.
+    /// `progress(done, total)` is in bytes moved, of an estimated total; false ends it soon.
+    /// @return kNoSpace: no room for a checkpoint; kPoisoned, kIo; kInvalid after close. Any
+    /// thread.
+    Result<CompactReport> compact(
+        const std::function<bool(std::uint64_t, std::uint64_t)>& progress = {});
 
 private:
     friend Result<Database> db::open_database(db::EngineOptions options);

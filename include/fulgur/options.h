@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace fulgur {
 
@@ -13,6 +14,17 @@ enum class Durability : std::uint8_t {
     /// In our buffer: handed to the kernel at the latest 10 ms later or at 1 MiB, synced within a
     /// second. A killed process may lose that much; recovery still yields a prefix of the commits.
     kBuffered,
+};
+
+/// How pages are compressed when a checkpoint writes them. Values above 2 KiB, which lie outside of
+/// pages, and the log are not compressed.
+enum class Compression : std::uint8_t {
+    kNone = 0,
+    kLz4 = 1,   ///< Fast.
+    kZstd = 2,  ///< Smaller; a few times the time of kLz4.
+    /// kLz4, but where pages do not shrink only some are tried: costs next to nothing for data that
+    /// is compressed or encrypted already.
+    kAutomatic = 3,
 };
 
 inline constexpr std::uint64_t operator""_KiB(unsigned long long n) { return n << 10; }
@@ -40,6 +52,12 @@ struct Options {
 
     /// Write a checkpoint when the database closes, so that the next open has nothing to replay.
     bool checkpoint_on_close = true;
+
+    /// Of pages written from now on; a page that does not shrink by an eighth is stored as it is.
+    /// The database remembers it. Absent: as the database was last told, kNone for a new one.
+    /// Pages in other forms stay readable. Once a page was compressed, a build that does not know
+    /// compression refuses the database with kUnsupported.
+    std::optional<Compression> compression;
 };
 
 /// Limits, each tested at the maximum and one past it.

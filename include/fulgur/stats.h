@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <fulgur/bytes.h>
+#include <fulgur/options.h>
 
 namespace fulgur {
 
@@ -37,15 +38,21 @@ struct Stats {
     std::uint64_t data_free_bytes = 0;
     std::uint64_t data_pending_bytes = 0;  ///< Free once both superblocks have moved on.
 
+    Compression compression = Compression::kNone;  ///< Of pages that are written now.
+    std::uint64_t leaf_bytes_written = 0;          ///< Pages with rows, before compression,
+    std::uint64_t leaf_bytes_stored = 0;           ///< and after.
+    std::uint64_t pages_compressed = 0;
+
     std::uint64_t checkpoints = 0;
     std::uint64_t checkpoint_failures = 0;  ///< Abandoned, for example on a full disk.
     std::uint64_t pages_written = 0;
-    std::uint64_t pages_read = 0;  ///< Each was a miss of the memory, of a read or of a commit.
+    std::uint64_t pages_read = 0;     ///< Each was a miss of the memory, of a read or of a commit.
     std::uint64_t pages_evicted = 0;  ///< Left memory, to stay within the budget.
     /// Of them written first, before a checkpoint came to them. Included in data_bytes_written.
     std::uint64_t pages_evicted_dirty = 0;
     std::uint64_t consolidations = 0;
     std::uint64_t splits = 0;
+    std::uint64_t joins = 0;  ///< Nearly empty pages that went into a neighbour.
 
     std::uint64_t readers = 0;
     std::uint64_t snapshots = 0;  ///< And the readers made from them, one each.

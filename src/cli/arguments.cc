@@ -65,6 +65,35 @@ void add_durability(CLI::App& app, DatabaseArguments& arguments, const std::stri
         ->type_name("LEVEL");
 }
 
+void add_compression(CLI::App& app, DatabaseArguments& arguments) {
+    static const std::map<std::string, Compression> kWays = {
+        {"none", Compression::kNone},
+        {"lz4", Compression::kLz4},
+        {"zstd", Compression::kZstd},
+        {"automatic", Compression::kAutomatic}};
+    app.add_option_function<std::string>(
+           "--compression",
+           [&arguments](const std::string& text) { arguments.compression = kWays.at(text); },
+           "Of pages written from now on: none, lz4 (fast), zstd (smaller), automatic (lz4 where "
+           "it "
+           "helps).\nThe database remembers it")
+        ->check(CLI::IsMember({"none", "lz4", "zstd", "automatic"}))
+        ->type_name("WAY");
+}
+
+const char* to_string(Compression compression) {
+    switch (compression) {
+        case Compression::kLz4:
+            return "lz4";
+        case Compression::kZstd:
+            return "zstd";
+        case Compression::kAutomatic:
+            return "automatic";
+        default:
+            return "none";
+    }
+}
+
 void add_base64(CLI::App& app, BytesArguments& arguments) {
     app.add_flag("--base64", arguments.base64, "Keys and values among the arguments are base64");
 }

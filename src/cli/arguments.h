@@ -25,11 +25,16 @@ struct DatabaseArguments {
     std::string keyspace = kDefaultKeyspace;
     std::uint64_t memory_budget = 0;
     std::optional<Durability> durability;
+    std::optional<Compression> compression;
 };
 /// DIR, which must come first, and --memory-budget.
 void add_database(CLI::App& app, DatabaseArguments& arguments);
 CLI::Option* add_keyspace(CLI::App& app, DatabaseArguments& arguments);
 void add_durability(CLI::App& app, DatabaseArguments& arguments, const std::string& description);
+
+/// --compression.
+void add_compression(CLI::App& app, DatabaseArguments& arguments);
+const char* to_string(Compression compression);
 
 /// An argument that is bytes: as given, or base64 with --base64.
 struct BytesArguments {

@@ -32,6 +32,7 @@ Command add_load(CLI::App& root);
 Command add_dump(CLI::App& root);
 Command add_stats(CLI::App& root);
 Command add_verify(CLI::App& root);
+Command add_compact(CLI::App& root);
 Command add_bench(CLI::App& root);
 Command add_completion(CLI::App& root);
 Command add_help(CLI::App& root);

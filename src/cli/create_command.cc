@@ -43,6 +43,7 @@ Command add_create(CLI::App& root) {
     const auto arguments = std::make_shared<DatabaseArguments>();
     add_database(*app, *arguments);
     add_keyspace(*app, *arguments);
+    add_compression(*app, *arguments);
     app->footer("Fails when there is a database already.");
     return {app, [arguments](Context& context) { return run(context, *arguments); }};
 }

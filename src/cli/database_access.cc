@@ -8,6 +8,7 @@ Result<Database> open_database(const DatabaseArguments& arguments, Access access
     Options options;
     options.memory_budget = arguments.memory_budget;
     options.durability = arguments.durability.value_or(Durability::kSync);
+    options.compression = arguments.compression;
     options.create_if_missing = access == Access::kCreate || access == Access::kWriteOrCreate;
     options.error_if_exists = access == Access::kCreate;
     options.checkpoint_on_close = access != Access::kRead;

@@ -280,6 +280,7 @@ Command add_load(CLI::App& root) {
     add_line_limit(*app, arguments->line_bytes_max);
     add_durability(*app, arguments->database,
                    "Of each batch (default: buffered, and everything synced at the end)");
+    add_compression(*app, arguments->database);
     add_progress(*app, arguments->progress);
     app->footer(
         "jsonl: one {\"key\":\"...\",\"value\":\"...\"} a line; key_base64 and value_base64 for "

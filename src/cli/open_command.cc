@@ -62,6 +62,7 @@ Command add_open(CLI::App& root) {
         root.add_subcommand("open", "Open a database, recover it when needed, say what was found");
     const auto arguments = std::make_shared<DatabaseArguments>();
     add_database(*app, *arguments);
+    add_compression(*app, *arguments);
     return {app, [arguments](Context& context) { return run(context, *arguments); }};
 }
 

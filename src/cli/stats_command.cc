@@ -66,6 +66,13 @@ Json to_json(const Stats::Latencies& latency) {
             {"log_sync", to_json(latency.log_sync)}};
 }
 
+Json to_json(const Database::PageSizes& sizes) {
+    return {{"pages", sizes.pages},
+            {"pages_compressed", sizes.pages_compressed},
+            {"bytes", sizes.bytes},
+            {"bytes_stored", sizes.bytes_stored}};
+}
+
 Json to_json(const Stats& stats) {
     Json object;
     set_bytes(object, "path", stats.path);
@@ -87,6 +94,10 @@ Json to_json(const Stats& stats) {
     object["data_used_bytes"] = stats.data_used_bytes;
     object["data_free_bytes"] = stats.data_free_bytes;
     object["data_pending_bytes"] = stats.data_pending_bytes;
+    object["compression"] = to_string(stats.compression);
+    object["leaf_bytes_written"] = stats.leaf_bytes_written;
+    object["leaf_bytes_stored"] = stats.leaf_bytes_stored;
+    object["pages_compressed"] = stats.pages_compressed;
     object["checkpoints"] = stats.checkpoints;
     object["checkpoint_failures"] = stats.checkpoint_failures;
     object["pages_written"] = stats.pages_written;
@@ -94,6 +105,7 @@ Json to_json(const Stats& stats) {
     object["pages_evicted"] = stats.pages_evicted;
     object["consolidations"] = stats.consolidations;
     object["splits"] = stats.splits;
+    object["joins"] = stats.joins;
     object["readers"] = stats.readers;
     object["snapshots"] = stats.snapshots;
     object["oldest_reader"] = number(stats.oldest_reader);
@@ -120,7 +132,7 @@ Json to_json(const Stats& stats) {
 }
 
 /// What a person wants to know of a database that nobody else has open.
-std::string to_text(const Stats& stats) {
+std::string to_text(const Stats& stats, const Result<Database::PageSizes>& sizes) {
     std::string text;
     const auto line = [&](const char* name, const std::string& value) {
         text += fmt::format("{:<20}{}\n", name, value);
@@ -135,6 +147,13 @@ std::string to_text(const Stats& stats) {
     line("  used", show_bytes(stats.data_used_bytes));
     line("  free", show_bytes(stats.data_free_bytes));
     line("  free soon", show_bytes(stats.data_pending_bytes));
+    line("pages with rows",
+         sizes ? fmt::format("{} in {}", show_bytes(sizes->bytes_stored), show_count(sizes->pages))
+               : "not known: " + sizes.error().message());
+    line("compression", std::string(to_string(stats.compression)) +
+                            (sizes && sizes->pages_compressed != 0
+                                 ? ": " + show_ratio(sizes->bytes, sizes->bytes_stored)
+                                 : ""));
     line("memory",
          fmt::format("{} of {}", show_bytes(stats.memory_used), show_bytes(stats.memory_budget)));
     line("pages read", show_count(stats.pages_read));
@@ -162,14 +181,17 @@ ExitCode run(Context& context, const Arguments& arguments) {
     Result<Database> database = open_database(arguments.database, Access::kRead);
     if (!database.ok()) return context.fail(database.error());
     const Stats stats = database->stats();
+    const Result<Database::PageSizes> sizes = database->page_sizes();
     const ExitCode code = close_database(context, *database, ExitCode::kOk);
     if (code != ExitCode::kOk) return code;
     if (context.json) {
-        context.print_json(to_json(stats));
+        Json object = to_json(stats);
+        if (sizes) object["pages"] = to_json(*sizes);
+        context.print_json(object);
     } else if (arguments.format == "prometheus") {
         context.out.write(metrics_text(stats));
     } else {
-        context.out.write(to_text(stats));
+        context.out.write(to_text(stats, sizes));
     }
     return code;
 }

@@ -135,6 +135,11 @@ std::string show_count(std::uint64_t count) {
     return text;
 }
 
+std::string show_ratio(std::uint64_t before, std::uint64_t after) {
+    if (after == 0) return "1.00 to 1";
+    return fmt::format("{:.2f} to 1", static_cast<double>(before) / static_cast<double>(after));
+}
+
 std::string show_seconds(std::uint64_t seconds) {
     if (seconds < 3600) return fmt::format("{}:{:02}", seconds / 60, seconds % 60);
     return fmt::format("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);

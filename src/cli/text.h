@@ -27,8 +27,10 @@ std::string printable(Bytes bytes);
 /// None when it is not a size or does not fit.
 std::optional<std::uint64_t> parse_size(Bytes text);
 
-std::string show_bytes(std::uint64_t bytes);      ///< "1.5 MiB"
-std::string show_count(std::uint64_t count);      ///< "1,234,567"
+std::string show_bytes(std::uint64_t bytes);  ///< "1.5 MiB"
+std::string show_count(std::uint64_t count);  ///< "1,234,567"
+/// Of what takes `before` bytes and is stored in `after`: "2.31 to 1".
+std::string show_ratio(std::uint64_t before, std::uint64_t after);
 std::string show_seconds(std::uint64_t seconds);  ///< "0:07", "1:02:03"
 std::string show_duration_ns(std::uint64_t ns);   ///< "3.2 ms", "12.3 s"
 

@@ -44,12 +44,20 @@ ExitCode run(Context& context, const Arguments& arguments) {
                             {"records", report.records},
                             {"large_values", report.large_values},
                             {"bytes_read", report.bytes_read},
+                            {"pages_compressed", report.pages_compressed},
+                            {"leaf_bytes", report.leaf_bytes},
+                            {"leaf_bytes_stored", report.leaf_bytes_stored},
                             {"elapsed_ns", elapsed_ns}});
     } else {
-        context.out.write(fmt::format("ok: {} pages, {} records, {} large values, {} read in {}\n",
-                                      show_count(report.pages), show_count(report.records),
-                                      show_count(report.large_values),
-                                      show_bytes(report.bytes_read), show_duration_ns(elapsed_ns)));
+        const std::string compressed =
+            report.pages_compressed == 0
+                ? ""
+                : fmt::format(" (rows compressed {})",
+                              show_ratio(report.leaf_bytes, report.leaf_bytes_stored));
+        context.out.write(fmt::format(
+            "ok: {} pages, {} records, {} large values, {} read{} in {}\n",
+            show_count(report.pages), show_count(report.records), show_count(report.large_values),
+            show_bytes(report.bytes_read), compressed, show_duration_ns(elapsed_ns)));
     }
     return code;
 }

@@ -111,6 +111,13 @@ Result<Database::VerifyReport> Database::verify(
     return engine_->verify(progress);
 }
 
+Result<Database::PageSizes> Database::page_sizes() { return engine_->page_sizes(); }
+
+Result<Database::CompactReport> Database::compact(
+    const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
+    return engine_->compact(progress);
+}
+
 // ---- Keyspace -----------------------------------------------------------------------------------
 
 const std::string& Keyspace::name() const noexcept {

@@ -40,6 +40,7 @@
 #include "os/thread.h"
 #include "storage/checkpoint.h"
 #include "storage/evict.h"
+#include "storage/image_codec.h"
 #include "storage/log_reader.h"
 #include "storage/log_writer.h"
 #include "storage/space.h"
@@ -156,6 +157,9 @@ public:
     Stats stats();
     Result<Database::VerifyReport> verify(
         const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+    Result<Database::PageSizes> page_sizes();
+    Result<Database::CompactReport> compact(
+        const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
     const EngineOptions& options() const { return options_; }
 
 private:
@@ -225,7 +229,7 @@ private:
 
     // Checkpoints (engine_checkpoint.cc).
     Result<void> checkpoint_locked() REQUIRES(checkpoint_mutex_);
-    storage::Checkpointer::Job begin_checkpoint();
+    storage::Checkpointer::Job begin_checkpoint() REQUIRES(checkpoint_mutex_);
     void finish_dropped();
     void poison(const Error& cause);
     Result<void> check_writable() const;
@@ -240,6 +244,17 @@ private:
     void run_log_ticks();
     void run_checkpoints();
     void end_reads();
+
+    // Compaction (engine_compact.cc).
+    struct Compaction;
+    Result<void> compact_all(Compaction& work);
+    Result<void> move_down(std::uint64_t line, Compaction& work);
+    Result<void> relocate(storage::Extent from, storage::Extent to, Compaction& work);
+    Result<void> settle(Compaction& work);
+
+    // Verification (verify.cc).
+    /// The newest checkpoint's, read from the disk; without keyspaces when there is none.
+    Result<storage::Meta> stored_catalog() REQUIRES(checkpoint_mutex_);
 
     // Statistics (engine_stats.cc).
     void add_reads(Stats& stats) const;
@@ -256,6 +271,7 @@ private:
     storage::SpaceManager space_;
     storage::CheckpointClock clock_;
     storage::TreeCounters counters_;
+    storage::ImageCodec codec_{Compression::kNone};
     std::optional<storage::TreeContext> context_;
     storage::Superblock superblock_;  ///< as recovery found it
     /// Recovery only: places of logged values that were taken out of free space.
@@ -265,6 +281,9 @@ private:
     std::unique_ptr<storage::Log> log_;
 
     os::Mutex checkpoint_mutex_;
+    /// What the checkpoint at hand moves, and whether it gives up any free tail: a compaction's.
+    storage::Relocation* relocation_ GUARDED_BY(checkpoint_mutex_) = nullptr;
+    bool cut_short_ GUARDED_BY(checkpoint_mutex_) = false;
     os::Mutex commit_mutex_;
     std::map<std::uint32_t, std::unique_ptr<KeyspaceState>> keyspaces_ GUARDED_BY(commit_mutex_);
     /// The living ones, by name.

@@ -48,7 +48,10 @@ Result<void> Engine::checkpoint_locked() {
         const unsigned wanted = checkpoints_wanted_.load();
         checkpoints_wanted_.store(wanted == 0 ? 0 : wanted - 1);
     }
-    Result<void> done = checkpointer_->run([this] { return begin_checkpoint(); });
+    Result<void> done = checkpointer_->run([this] {
+        checkpoint_mutex_.assert_held();
+        return begin_checkpoint();
+    });
     if (done) {
         checkpoint_ns_.record(now_ns() - start_ns);
         checkpoints_.fetch_add(1, std::memory_order_relaxed);
@@ -80,6 +83,12 @@ storage::Checkpointer::Job Engine::begin_checkpoint() {
     job.replay = versions_.visible();
     job.next_keyspace_id = next_keyspace_id_;
     job.sync_log = [this] { return log_->sync_all(); };
+    job.as_writer = [this](const std::function<void()>& work) {
+        os::MutexLock writer(commit_mutex_);
+        work();
+    };
+    job.relocation = relocation_;
+    job.cut_short = cut_short_ || relocation_ != nullptr;
     for (auto& [id, state] : keyspaces_) {
         if (state->tree == nullptr) continue;
         const CheckpointTree target{state->tree.get(), &state->meta, &state->signature,
@@ -277,8 +286,10 @@ Result<void> Engine::close() {
     // Segments may have gathered that only the older superblock needs: one more checkpoint, of
     // nothing but itself, lets them go.
     constexpr std::uint64_t kSegmentsLeft = 3;
-    const bool behind = versions_.visible() != checkpointer_->superblock().replay ||
-                        log_->stats().live_segments > kSegmentsLeft;
+    const storage::Superblock& stored = checkpointer_->superblock();
+    const bool behind = versions_.visible() != stored.replay ||
+                        log_->stats().live_segments > kSegmentsLeft ||
+                        stored.compression != static_cast<std::uint8_t>(codec_.choice());
     if (result && options_.user.checkpoint_on_close && behind) {
         // A full disk costs the next open some replay, nothing else.
         Result<void> done = checkpoint_locked();

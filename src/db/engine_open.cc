@@ -28,6 +28,12 @@ Error invalid(const char* what, const std::string& path) {
     return Error(ErrorCode::kInvalid, what).at(path);
 }
 
+/// What the database was last told. A later version may know more ways.
+Compression compression_of(const Superblock& superblock) {
+    const bool known = superblock.compression <= static_cast<std::uint8_t>(Compression::kAutomatic);
+    return known ? static_cast<Compression>(superblock.compression) : Compression::kNone;
+}
+
 bool is_ours(const std::string& name) {
     return name == kDataFile || name == kNewDataFile || name == kLockFile ||
            name.starts_with("log.");
@@ -119,6 +125,8 @@ Result<void> Engine::create_data_file() {
     first.database_id = os::random_seed() | 1;
     first.checkpoint = 1;
     first.created_ms = options_.clock->wall_ms();
+    first.compression =
+        static_cast<std::uint8_t>(options_.user.compression.value_or(Compression::kNone));
     if (Result<void> done = data.resize(storage::kFirstDataSector); !done) return done;
     if (Result<void> done = storage::write_superblock(data, first); !done) return done;
     if (Result<void> done = data.sync(); !done) return done;
@@ -143,8 +151,8 @@ Result<void> Engine::open_data_file() {
         options_.files->open(file_path(kDataFile), os::FileSystem::Mode::kReadWrite);
     if (!file) return file.error();
     data_ = std::make_unique<storage::DataFile>(*std::move(file));
-    context_.emplace(
-        storage::TreeContext{frames_, descriptors_, versions_, *data_, space_, clock_, counters_});
+    context_.emplace(storage::TreeContext{frames_, descriptors_, versions_, *data_, space_, clock_,
+                                          counters_, codec_});
 
     Result<storage::SuperblockChoice> choice = storage::choose_superblock(*data_);
     if (!choice) return choice.error();
@@ -154,6 +162,7 @@ Result<void> Engine::open_data_file() {
                      "a newer fulgur wrote this database; this one may not write it")
             .at(data_->name());
     }
+    codec_.choose(options_.user.compression.value_or(compression_of(superblock_)));
     // The other slot may be needed again if this one is damaged: keep the log back to its R.
     Sequence other_replay = superblock_.replay;
     char block[Superblock::kEncodedSize];

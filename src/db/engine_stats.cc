@@ -152,12 +152,18 @@ Stats Engine::stats() {
     stats.data_bytes_written = data.bytes_written;
     stats.data_bytes_read = data.bytes_read;
     stats.data_syncs = data.syncs;
+    const storage::ImageCodec::Counters images = codec_.counters();
+    stats.compression = codec_.choice();
+    stats.leaf_bytes_written = images.image_bytes;
+    stats.leaf_bytes_stored = images.stored_bytes;
+    stats.pages_compressed = images.compressed;
     stats.checkpoints = checkpoints_.load(std::memory_order_relaxed);
     stats.checkpoint_failures = checkpoint_failures_.load(std::memory_order_relaxed);
     stats.pages_written = checkpointer_->pages_written();
     stats.pages_read = counters_.pages_read.load(std::memory_order_relaxed);
     stats.consolidations = counters_.consolidations.load(std::memory_order_relaxed);
     stats.splits = counters_.splits.load(std::memory_order_relaxed);
+    stats.joins = counters_.joins.load(std::memory_order_relaxed);
     add_reads(stats);
     add_latencies(stats);
     os::MutexLock lock(commit_mutex_);

@@ -235,6 +235,7 @@ void write_memory(MetricsWriter& to, const Stats& stats) {
                "Of them those that were written to the data file first.");
     to.counter("consolidations", "", stats.consolidations, "Leaves rewritten in memory.");
     to.counter("splits", "", stats.splits, "Pages split.");
+    to.counter("joins", "", stats.joins, "Nearly empty pages that went into a neighbour.");
 }
 
 void write_log(MetricsWriter& to, const Stats& stats) {
@@ -263,6 +264,10 @@ void write_disk(MetricsWriter& to, const Stats& stats) {
     to.gauge("data_free_bytes", "bytes", stats.data_free_bytes, "Of it: free.");
     to.gauge("data_pending_bytes", "bytes", stats.data_pending_bytes,
              "Of it: free after two more checkpoints, or when readers end.");
+    to.counter("leaf_bytes", "bytes", stats.leaf_bytes_written,
+               "Pages with rows that checkpoints wrote, before compression.");
+    to.counter("leaf_stored_bytes", "bytes", stats.leaf_bytes_stored, "The same, after it.");
+    to.counter("compressed_pages", "", stats.pages_compressed, "Of them, stored compressed.");
     to.counter("data_written_bytes", "bytes", stats.data_bytes_written,
                "Bytes written to the data file.");
     to.counter("data_read_bytes", "bytes", stats.data_bytes_read, "Bytes read from the data file.");

@@ -58,6 +58,11 @@ private:
         if (!image) return image.error();
         ++report_.pages;
         count_bytes(ref.length);
+        if (ref.level == 0) {
+            report_.leaf_bytes += ref.memory_length;
+            report_.leaf_bytes_stored += ref.length;
+            if (ref.codec != storage::kCodecNone) ++report_.pages_compressed;
+        }
         if (ref.level <= 1) used_.push_back({ref.sector, ref.sectors()});
         const auto* header = reinterpret_cast<const storage::PageHeader*>(image->data());
         if (header->low() != low || header->has_high() != (high != nullptr) ||
@@ -126,29 +131,10 @@ Result<Database::VerifyReport> Engine::verify(
     const GatePass pass(gate_);
     if (!pass) return closed_error();
     os::MutexLock lock(checkpoint_mutex_);
-    // Read from the disk, not from memory: this is about what a restart would find.
     const storage::Superblock& superblock = checkpointer_->superblock();
-    const std::uint64_t position = storage::Superblock::position_of(superblock.checkpoint);
-    char block[storage::Superblock::kEncodedSize];
-    Result<void> loaded = data_->read(position / storage::kSectorBytes, block);
-    if (!loaded) return loaded.error();
-    Result<storage::Superblock> stored =
-        storage::Superblock::decode({block, sizeof(block)}, position);
-    if (!stored) return stored.error();
-    if (*stored != superblock) {
-        return Error(ErrorCode::kCorruption,
-                     "the newest superblock is not the one that was written")
-            .at(data_->name(), position);
-    }
-    if (superblock.catalog.length == 0) return Database::VerifyReport{};
-    std::string bytes(superblock.catalog.length, '\0');
-    if (Result<void> read = data_->read(superblock.catalog.sector, bytes); !read)
-        return read.error();
-    if (hash64(bytes) != superblock.catalog.checksum) {
-        return fault("catalog checksum mismatch", *data_, superblock.catalog.sector);
-    }
-    Result<storage::Meta> meta = storage::Meta::decode(bytes, superblock.file_sectors);
+    Result<storage::Meta> meta = stored_catalog();
     if (!meta) return meta.error();
+    if (superblock.catalog.length == 0) return Database::VerifyReport{};
     std::uint64_t free_sectors = 0;
     for (const Extent& extent : meta->free) free_sectors += extent.sectors;
     const std::uint64_t total =
@@ -162,6 +148,31 @@ Result<Database::VerifyReport> Engine::verify(
     Result<void> partition = verifier.check_partition(*meta, superblock.file_sectors);
     if (!partition) return partition.error();
     return verifier.report();
+}
+
+/// Read from the disk, not from memory: this is about what a restart would find.
+Result<storage::Meta> Engine::stored_catalog() {
+    const storage::Superblock& superblock = checkpointer_->superblock();
+    const std::uint64_t position = storage::Superblock::position_of(superblock.checkpoint);
+    char block[storage::Superblock::kEncodedSize];
+    Result<void> loaded = data_->read(position / storage::kSectorBytes, block);
+    if (!loaded) return loaded.error();
+    Result<storage::Superblock> stored =
+        storage::Superblock::decode({block, sizeof(block)}, position);
+    if (!stored) return stored.error();
+    if (*stored != superblock) {
+        return Error(ErrorCode::kCorruption,
+                     "the newest superblock is not the one that was written")
+            .at(data_->name(), position);
+    }
+    if (superblock.catalog.length == 0) return storage::Meta{};
+    std::string bytes(superblock.catalog.length, '\0');
+    if (Result<void> read = data_->read(superblock.catalog.sector, bytes); !read)
+        return read.error();
+    if (hash64(bytes) != superblock.catalog.checksum) {
+        return fault("catalog checksum mismatch", *data_, superblock.catalog.sector);
+    }
+    return storage::Meta::decode(bytes, superblock.file_sectors);
 }
 
 }  // namespace fulgur::db

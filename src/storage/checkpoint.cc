@@ -17,6 +17,7 @@ Checkpointer::Checkpointer(TreeContext& context, const Superblock& newest, Seque
       superblock_(newest),
       other_replay_(other_replay),
       catalog_(newest.catalog.length == 0 ? Extent{} : newest.catalog.extent()),
+      compressor_(context.codec),
       slot_(context.versions.take_slot()) {
     assert(slot_ != nullptr);  // The engine takes its own slots before any reader can.
     context_.clock.set(superblock_.checkpoint + 1, 0);
@@ -50,6 +51,8 @@ Result<void> Checkpointer::run(const std::function<Job()>& begin) {
     context_.clock.set(number_, attempts_);
 
     Result<void> result = attempt(begin);
+    job_ = nullptr;
+    moving_ = nullptr;
     context_.versions.unpin(*slot_);
     pages_written_.store(writer_.images(), std::memory_order_relaxed);
     if (!result) {
@@ -61,13 +64,35 @@ Result<void> Checkpointer::run(const std::function<Job()>& begin) {
     attempts_ = 0;
     context_.clock.set(number_ + 1, 0);
     context_.space.published(number_, context_.versions.oldest_epoch());
+    cut_file();
     return {};
+}
+
+/// A tail that is short beside the file will be used again soon.
+void Checkpointer::cut_tail(bool however_short) {
+    constexpr std::uint64_t kShare = 8;
+    const std::uint64_t tail = context_.space.shrinkable_tail();
+    if (however_short || tail >= context_.space.file_sectors() / kShare) context_.space.cut_tail();
+}
+
+/// Behind what the superblocks refer to and anybody has. A file that stays long does no harm, and
+/// the next checkpoint tries again.
+void Checkpointer::cut_file() {
+    const auto cut = [this](std::uint64_t sectors) -> Result<void> {
+        Result<std::uint64_t> size = context_.data.size_bytes();
+        if (!size) return size.error();
+        if (*size <= sectors * kSectorBytes) return {};
+        return context_.data.resize(sectors);
+    };
+    static_cast<void>(context_.space.cut_file(cut).ok());
 }
 
 Result<void> Checkpointer::attempt(const std::function<Job()>& begin) {
     // What an abandoned attempt could not write is written first: memory refers to it.
     if (Result<void> flushed = flush(); !flushed) return flushed;
     const Job job = begin();
+    job_ = &job;
+    moving_ = job.relocation;
     for (const CheckpointTree& target : job.trees) {
         if (Result<void> walked = walk(target); !walked) return walked;
     }
@@ -92,6 +117,7 @@ Result<void> Checkpointer::publish(const Job& job) {
     if (!place) return place.error();
     if (catalog_.sectors != 0) release(catalog_);
     catalog_ = *place;
+    cut_tail(job.cut_short);
     const std::uint64_t file_sectors = context_.space.persist(number_, meta);
     if (meta.encoded_size() > catalog_.bytes()) {
         return Error(ErrorCode::kNoSpace,
@@ -122,6 +148,9 @@ Result<void> Checkpointer::publish(const Job& job) {
     next.newest = Sequence{std::max(newest, to_number(job.replay))};
     next.catalog = {catalog_.sector, bytes.size(), hash64(bytes)};
     next.file_sectors = file_sectors;
+    next.compression = static_cast<std::uint8_t>(context_.codec.choice());
+    if (context_.codec.used() && !FULGUR_PLANTED("compression_not_announced"))
+        next.incompatible |= Superblock::kCompressedPages;
     if (Result<void> done = final(write_superblock(context_.data, next)); !done) return done;
     if (Result<void> done = final(context_.data.sync()); !done) return done;
     other_replay_ = superblock_.replay;

@@ -28,6 +28,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,8 +36,10 @@
 #include <fulgur/result.h>
 
 #include "base/planted.h"
+#include "storage/image_codec.h"
 #include "storage/image_writer.h"
 #include "storage/meta.h"
+#include "storage/relocation.h"
 #include "storage/superblock.h"
 #include "storage/tree.h"
 
@@ -67,6 +70,10 @@ public:
         std::vector<CheckpointTree> dropped;  ///< no reader is left: let their space go
         std::uint32_t next_keyspace_id = 0;
         std::function<Result<void>()> sync_log;  ///< makes everything appended durable
+        /// Runs something as the writer, while no commit does. Empty: nothing is joined.
+        std::function<void(const std::function<void()>&)> as_writer;
+        Relocation* relocation = nullptr;  ///< what to move on the way
+        bool cut_short = false;            ///< give up any free tail of the file, however short
     };
 
     /// @return kNoSpace: abandoned, nothing is harmed, try again later. After another error look at
@@ -86,6 +93,12 @@ public:
     std::uint64_t pages_written() const { return pages_written_.load(std::memory_order_relaxed); }
 
 private:
+    /// A large value that was copied, and is to be told of it.
+    struct MovedValue {
+        LargeValue* value;
+        std::uint64_t from;
+        std::uint64_t to;
+    };
     struct ImagedLeaf {
         std::size_t index = 0;  ///< child of the inner page at hand
         Leaf* leaf = nullptr;
@@ -93,6 +106,13 @@ private:
         PageRef ref;
         std::uint64_t ticket = 0;        ///< of the writer
         std::vector<LargeValue*> large;  ///< that the image refers to
+        std::vector<MovedValue> moved;
+    };
+    /// An unchanged image that was copied.
+    struct MovedImage {
+        std::size_t index = 0;  ///< child of the inner page at hand
+        const Descriptor* from = nullptr;
+        PageRef to;
     };
     /// A page of the level at hand, and the lower bound of its keys.
     struct Entry {
@@ -121,15 +141,35 @@ private:
     void release_images(Tree& tree, PageHeader* page);
     void release_chain(Tree& tree, Descriptor*& first);
     void abandon(const ImagedLeaf& imaged);
+    void abandon_values(const ImagedLeaf& imaged);
     Result<PageRef> write_inner(std::uint8_t level, std::span<const Entry> entries, Bytes high,
                                 bool has_high);
     Result<void> write_upper(KeyspaceMeta& meta, Entries entries);
+
+    bool join_small(Tree& tree, Inner* page);
+
+    // Moving (checkpoint_move.cc).
+    Result<std::uint64_t> add_image(Bytes image);
+    bool moves(const Descriptor* descriptor) const;
+    bool moves_values_of(const Leaf& leaf) const;
+    std::optional<PageRef> copy_image(const PageRef& ref);
+    void load_to_move(Tree& tree, Inner* page);
+    void list_moves(Inner& page);
+    Result<void> make_moves(std::span<const ImagedLeaf> imaged);
+    void abandon_moves();
+    bool adopt_move(Tree& tree, ChildSlot& slot, const MovedImage& move);
+    bool adopt_move_of(Tree& tree, Inner& page, std::size_t index);
+    Result<bool> move_unloaded(Tree& tree, Inner* parent, ChildSlot& slot, ChildWord word);
+    Result<std::uint64_t> move_value(LargeValue& value, std::vector<MovedValue>& moved);
+    void adopt_moved_values(const std::vector<MovedValue>& moved);
 
     // Dropped trees (checkpoint_walk.cc).
     void list_subtree(const PageRef& ref, std::vector<Extent>& extents);
     void list_resident(PageHeader* page, std::vector<Extent>& extents);
     void release_tree(const CheckpointTree& target);
 
+    void cut_tail(bool however_short);
+    void cut_file();
     void release(Extent extent);
     Result<void> flush();
     Result<void> written(Result<void> result);
@@ -147,8 +187,12 @@ private:
     std::uint64_t number_ = 0;
     CheckpointClock::Attempt attempt_ = 0;
     std::vector<char> buffer_;
+    ImageCompressor compressor_;
     LeafMerge merge_;
     std::vector<Sequence> snapshots_;
+    const Job* job_ = nullptr;
+    Relocation* moving_ = nullptr;
+    std::vector<MovedImage> moves_;  ///< of the inner page at hand
     Versions::Slot* slot_;
 };
 

@@ -1,6 +1,7 @@
 // The checkpoint's walk over one tree, and the listing of a dropped one. Rules in checkpoint.h.
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/planted.h"
@@ -47,7 +48,11 @@ Result<void> Checkpointer::walk(const CheckpointTree& target) {
         signature.append(encoded, sizeof(encoded));
     }
     const std::uint64_t hash = hash64(signature) | 1;
-    if (hash == *target.signature) return {};
+    const auto moves = [this](const Extent& extent) {
+        return moving_ != nullptr && moving_->concerns(extent.sector);
+    };
+    const std::vector<Extent>& upper = target.meta->upper;
+    if (hash == *target.signature && std::none_of(upper.begin(), upper.end(), moves)) return {};
     if (Result<void> done = write_upper(*target.meta, std::move(entries)); !done) return done;
     *target.signature = hash;
     return {};
@@ -103,6 +108,11 @@ Result<bool> Checkpointer::visit(Tree& tree, std::string& key, bool& more, Entri
 Result<bool> Checkpointer::visit_unloaded(Tree& tree, Inner* parent, ChildSlot& slot,
                                           ChildWord word, std::string low, Entries& entries) {
     Descriptor* descriptor = word.descriptor();
+    if (moving_ != nullptr) {
+        Result<bool> moved = move_unloaded(tree, parent, slot, word);
+        if (!moved) return moved.error();
+        if (*moved) return false;
+    }
     {
         LatchGuard guard(parent == nullptr ? tree.root_latch() : parent->latch);
         const bool stale =
@@ -122,7 +132,7 @@ Result<bool> Checkpointer::emit_root_leaf(Tree& tree, Leaf* leaf, Entries& entri
         abandon(*imaged);
         return false;
     }
-    if (changed(*leaf)) {
+    if (changed(*leaf) || moves(leaf->disk) || !imaged->moved.empty()) {
         adopt_image(tree, *imaged);
     } else {
         abandon(*imaged);
@@ -133,7 +143,9 @@ Result<bool> Checkpointer::emit_root_leaf(Tree& tree, Leaf* leaf, Entries& entri
 }
 
 Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries) {
+    if (join_small(tree, page)) return false;
     std::vector<ImagedLeaf> imaged;
+    if (moving_ != nullptr) load_to_move(tree, page);
     {
         LatchGuard guard(page->latch);
         if (page->replaced.load(std::memory_order_relaxed) != 0) return false;
@@ -141,8 +153,11 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
             const ChildWord word = load_child(page->child(i));
             if (!word.resident()) continue;
             Leaf* leaf = static_cast<Leaf*>(word.page());
-            if (changed(*leaf)) imaged.push_back({i, leaf, 0, {}, 0, {}});
+            if (changed(*leaf) || moves_values_of(*leaf)) {
+                imaged.push_back({i, leaf, 0, {}, 0, {}, {}});
+            }
         }
+        list_moves(*page);
     }
     for (std::size_t i = 0; i < imaged.size(); ++i) {
         Result<ImagedLeaf> image = image_leaf(imaged[i].leaf, imaged[i].index);
@@ -159,14 +174,19 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
             return flushed.error();
         }
     }
+    Result<void> moved = make_moves(imaged);
     LatchGuard guard(page->latch);
-    if (page->replaced.load(std::memory_order_relaxed) != 0) {
+    if (!moved || page->replaced.load(std::memory_order_relaxed) != 0) {
         for (const ImagedLeaf& image : imaged) abandon(image);
+        abandon_moves();
+        if (!moved) return moved.error();
         return false;
     }
+    if (moves(page->disk)) tree.outdate_image(*page);
     Entries children;
-    if (Result<void> done = emit_children(tree, *page, imaged, children); !done)
-        return done.error();
+    Result<void> done = emit_children(tree, *page, imaged, children);
+    abandon_moves();
+    if (!done) return done.error();
     if (page->disk == nullptr) {
         Result<PageRef> ref = write_inner(1, children, page->high(), page->has_high());
         if (!ref) return ref.error();
@@ -177,6 +197,16 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
     page->emitted = attempt_;
     entries.push_back({std::string(page->low()), page->disk->ref});
     return true;
+}
+
+/// Joins nearly empty leaves of a page that this checkpoint has not emitted yet.
+/// @return whether there were some: then the page was replaced.
+bool Checkpointer::join_small(Tree& tree, Inner* page) {
+    if (!job_->as_writer || !tree.has_small_neighbours(page)) return false;
+    tree.load_small_children(page);
+    std::size_t saved = 0;
+    job_->as_writer([&] { saved = tree.join_leaves(page); });
+    return saved != 0;
 }
 
 /// Under the page's latch: adopts the images that still fit, makes the missing ones, and collects
@@ -195,13 +225,17 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
         }
         if (!word.resident()) {
             emit_early_image(tree, *word.descriptor(), word.descriptor()->next);
-            children.push_back({page.child_low(i), word.descriptor()->ref});
+            if (adopt_move_of(tree, page, i)) tree.outdate_image(page);
+            children.push_back({page.child_low(i), load_child(page.child(i)).descriptor()->ref});
             continue;
         }
         Leaf* leaf = static_cast<Leaf*>(word.page());
         ImagedLeaf late;
         if (made == nullptr && changed(*leaf)) {
+            // Nothing is moved under a latch: that would be input and output.
+            Relocation* const moving = std::exchange(moving_, nullptr);
             Result<ImagedLeaf> image = image_leaf(leaf, i);
+            moving_ = moving;
             if (!image) {
                 result = image.error();
                 break;
@@ -214,6 +248,7 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
             adopt_image(tree, *made);
         } else {
             emit_early_image(tree, *leaf->disk, leaf->carried);
+            if (adopt_move_of(tree, page, i)) tree.outdate_image(page);
         }
         children.push_back({page.child_low(i), leaf->disk->ref});
     }
@@ -240,20 +275,29 @@ Result<Checkpointer::ImagedLeaf> Checkpointer::image_leaf(Leaf* leaf, std::size_
         if (!record.large()) continue;
         LargeReference reference = record.large_reference();
         auto* value = reinterpret_cast<LargeValue*>(reference.memory);
-        if (Result<void> placed = place_large(*value); !placed) return placed.error();
-        reference.sector = value->sector.load(std::memory_order_relaxed);
+        if (Result<void> placed = place_large(*value); !placed) {
+            abandon_values(result);
+            return placed.error();
+        }
+        Result<std::uint64_t> sector = move_value(*value, result.moved);
+        if (!sector) {
+            abandon_values(result);
+            return sector.error();
+        }
+        reference.sector = *sector;
         reference.memory = 0;
         std::memcpy(const_cast<char*>(record.value().data()), &reference, sizeof(reference));
         result.large.push_back(value);
     }
-    const Bytes bytes(buffer_.data(), buffer_.size());
-    Result<std::uint64_t> sector = writer_.add(bytes);
-    if (!sector) return sector.error();
     PageRef& ref = result.ref;
+    const Bytes stored = compressor_.pack({buffer_.data(), buffer_.size()}, ref);
+    Result<std::uint64_t> sector = add_image(stored);
+    if (!sector) {
+        abandon_values(result);
+        return sector.error();
+    }
     ref.sector = *sector;
-    ref.length = ref.memory_length = static_cast<std::uint32_t>(bytes.size());
     ref.flags = merge_.has_large() ? PageRef::kHasLarge : std::uint8_t{0};
-    ref.checksum = hash64(bytes);
     ref.checkpoint = number_;
     ref.newest = to_number(merge_.newest());
     ref.count = static_cast<std::uint32_t>(n);
@@ -288,6 +332,7 @@ void Checkpointer::adopt_image(Tree& tree, const ImagedLeaf& imaged) {
         context_.space.note_emitted(
             {value->sector.load(std::memory_order_relaxed), value->sectors()});
     }
+    adopt_moved_values(imaged.moved);
 }
 
 /// Under the parent's latch: a checkpoint refers to the image from now on, and what it superseded
@@ -321,6 +366,14 @@ void Checkpointer::release_chain(Tree& tree, Descriptor*& first) {
 
 void Checkpointer::abandon(const ImagedLeaf& imaged) {
     writer_.abandon(imaged.ref.sector, imaged.ref.length);
+    abandon_values(imaged);
+}
+
+/// The copies were written already, and nothing refers to them.
+void Checkpointer::abandon_values(const ImagedLeaf& imaged) {
+    for (const MovedValue& move : imaged.moved) {
+        context_.space.give_back({move.to, move.value->sectors()});
+    }
 }
 
 // ---- inner levels -------------------------------------------------------------------------------
@@ -338,7 +391,7 @@ Result<PageRef> Checkpointer::write_inner(std::uint8_t level, std::span<const En
     buffer_.assign(inner_image_bytes(children, low, high), 0);
     build_inner_image(level, children, low, high, has_high, buffer_.data());
     const Bytes bytes(buffer_.data(), buffer_.size());
-    Result<std::uint64_t> sector = writer_.add(bytes);
+    Result<std::uint64_t> sector = add_image(bytes);
     if (!sector) return sector.error();
     PageRef ref;
     ref.sector = *sector;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/hash.h"
 #include "base/planted.h"
 #include "os/thread.h"
 #include "storage/space.h"
@@ -32,6 +31,7 @@ Evictor::Evictor(TreeContext& context, Host host, std::uint64_t reserve_bytes)
       reserve_fixed_(reserve_bytes != 0),
       reserve_bytes_(reserve_fixed_ ? reserve_bytes : context.frames.budget() / 4),
       writer_(context.data, context.space, SpaceManager::Emission::kLater),
+      compressor_(context.codec),
       kept_by_pins_(context.frames.budget() / 8) {}
 
 /// Retired memory is on its way out: evicting more would not make it go faster.
@@ -212,13 +212,11 @@ Result<bool> Evictor::image(Tree& tree, Candidate& candidate) {
     }
     buffer_.resize(merge_.image_bytes(leaf));
     const Leaf* image = merge_.build_image(leaf, buffer_.data());
-    const Bytes bytes(buffer_.data(), buffer_.size());
-    Result<std::uint64_t> sector = writer_.add(bytes);
-    if (!sector) return sector.error();
     PageRef& ref = candidate.ref;
+    const Bytes stored = compressor_.pack({buffer_.data(), buffer_.size()}, ref);
+    Result<std::uint64_t> sector = writer_.add(stored);
+    if (!sector) return sector.error();
     ref.sector = *sector;
-    ref.length = ref.memory_length = static_cast<std::uint32_t>(bytes.size());
-    ref.checksum = hash64(bytes);
     ref.checkpoint = context_.clock.first_with();
     ref.newest = to_number(merge_.newest());
     ref.count = image->count.load(std::memory_order_relaxed);

@@ -37,6 +37,7 @@
 #include <fulgur/result.h>
 
 #include "os/mutex.h"
+#include "storage/image_codec.h"
 #include "storage/image_writer.h"
 #include "storage/leaf_merge.h"
 #include "storage/tree.h"
@@ -115,6 +116,7 @@ private:
 
     os::Mutex mutex_;
     ImageWriter writer_ GUARDED_BY(mutex_);
+    ImageCompressor compressor_ GUARDED_BY(mutex_);
     std::uint64_t kept_by_pins_ GUARDED_BY(mutex_);  ///< the most lately
     std::vector<Tree*> trees_ GUARDED_BY(mutex_);
     std::size_t tree_ GUARDED_BY(mutex_) = 0;  ///< the hand: a tree,

@@ -76,6 +76,33 @@ std::optional<Extent> FreeSpace::take_blocks(std::uint64_t at_least, std::uint64
     return run;
 }
 
+std::optional<Extent> FreeSpace::take_blocks_within(Extent window, std::uint64_t at_least,
+                                                    std::uint64_t at_most) {
+    assert(at_least != 0 && at_least <= at_most);
+    std::optional<Extent> best;
+    const auto consider = [&](Extent free) {
+        const std::uint64_t begin = std::max(free.sector, window.sector);
+        const std::uint64_t end = std::min(free.end(), window.end());
+        if (begin >= end) return false;
+        Extent run = whole_blocks({begin, end - begin});
+        if (run.sectors < at_least * kBlockSectors) return false;
+        run.sectors = std::min(run.sectors, at_most * kBlockSectors);
+        best = run;
+        return true;
+    };
+    // One that begins before the window and reaches into it is the lowest there can be.
+    if (!consider(extents_.at(window.sector))) {
+        for (std::size_t bin = bin_of(at_least); bin < kBins; ++bin) {
+            for (auto i = bins_[bin].lower_bound(window.sector); i != bins_[bin].end(); ++i) {
+                if (*i >= window.end() || (best && best->sector <= *i)) break;
+                if (consider(extents_.at(*i))) break;
+            }
+        }
+    }
+    if (best) erase(*best);
+    return best;
+}
+
 void FreeSpace::clear() {
     extents_.clear();
     for (auto& bin : bins_) bin.clear();

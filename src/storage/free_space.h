@@ -27,6 +27,11 @@ public:
     /// `at_least` of 64 blocks and more, where one bin may be searched.
     std::optional<Extent> take_blocks(std::uint64_t at_least, std::uint64_t at_most);
 
+    /// Removes the run with the lowest address inside `window` that has `at_least` blocks, and
+    /// takes up to `at_most` of it. O(log n) for each bin, but where a bin must be searched.
+    std::optional<Extent> take_blocks_within(Extent window, std::uint64_t at_least,
+                                             std::uint64_t at_most);
+
     const ExtentSet& extents() const { return extents_; }
     void clear();
 

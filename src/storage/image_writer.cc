@@ -6,22 +6,28 @@
 
 namespace fulgur::storage {
 
-Result<ImageWriter::Run*> ImageWriter::run_for(std::size_t sectors) {
-    if (!runs_.empty()) {
-        Run& last = runs_.back();
-        if (last.bytes.size() / kSectorBytes + sectors <= last.extent.sectors) return &last;
+Result<ImageWriter::Run*> ImageWriter::run_for(std::size_t sectors, const Extent* window) {
+    for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
+        if (run->in_window != (window != nullptr)) continue;
+        const std::uint64_t end = run->extent.sector + run->bytes.size() / kSectorBytes + sectors;
+        const bool inside =
+            window == nullptr || (run->extent.sector >= window->sector && end <= window->end());
+        if (inside && end <= run->extent.end()) return &*run;
+        break;
     }
     const std::uint64_t most = std::max<std::uint64_t>(sectors, kRunBytes / kSectorBytes);
-    Result<Extent> extent = space_.allocate_blocks(sectors, most, emission_);
+    Result<Extent> extent = window == nullptr
+                                ? space_.allocate_blocks(sectors, most, emission_)
+                                : space_.allocate_blocks_within(*window, sectors, most);
     if (!extent) return extent.error();
-    runs_.push_back({*extent, {}});
+    runs_.push_back({*extent, {}, window != nullptr});
     runs_.back().bytes.reserve(extent->sectors * kSectorBytes);
     return &runs_.back();
 }
 
-Result<std::uint64_t> ImageWriter::add(Bytes image) {
+Result<std::uint64_t> ImageWriter::add(Bytes image, const Extent* window) {
     const std::size_t sectors = (image.size() + kSectorBytes - 1) / kSectorBytes;
-    Result<Run*> run = run_for(sectors);
+    Result<Run*> run = run_for(sectors, window);
     if (!run) return run.error();
     std::vector<char>& bytes = (*run)->bytes;
     const std::uint64_t sector = (*run)->extent.sector + bytes.size() / kSectorBytes;

@@ -28,7 +28,10 @@ public:
 
     /// Takes a place for `image` and remembers to write it there.
     /// @return its first sector; kNoSpace when the file may not grow.
-    Result<std::uint64_t> add(Bytes image);
+    Result<std::uint64_t> add(Bytes image) { return add(image, nullptr); }
+    /// The same inside a window of the file, low addresses first.
+    /// @return kNoSpace when there is no place for it; a smaller one may find one.
+    Result<std::uint64_t> add_within(Extent window, Bytes image) { return add(image, &window); }
     /// Takes back a place that `add` gave: nothing refers to it.
     void abandon(std::uint64_t sector, std::size_t bytes);
     /// Writes what was added. Not synced.
@@ -45,14 +48,16 @@ private:
     struct Run {
         Extent extent;
         std::vector<char> bytes;  ///< from the extent's beginning
+        bool in_window = false;
     };
 
-    Result<Run*> run_for(std::size_t sectors);
+    Result<std::uint64_t> add(Bytes image, const Extent* window);
+    Result<Run*> run_for(std::size_t sectors, const Extent* window);
 
     DataFile& data_;
     SpaceManager& space_;
-    const SpaceManager::Emission emission_;
-    std::vector<Run> runs_;  ///< the last one is being filled
+    const SpaceManager::Emission emission_;  ///< outside windows
+    std::vector<Run> runs_;  ///< the last ones inside and outside a window are being filled
     std::vector<Extent> abandoned_;
     std::size_t buffered_ = 0;
     std::uint64_t images_ = 0;

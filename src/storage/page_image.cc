@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/planted.h"
+#include "storage/image_codec.h"
 
 namespace fulgur::storage {
 
@@ -66,7 +67,9 @@ Result<void> check_header(Bytes image, const PageRef& ref, PageKind kind) {
     const Stored h(image);
     if (h.kind != static_cast<std::uint8_t>(kind)) return damaged("page: wrong kind");
     if (h.level != ref.level) return damaged("page: wrong level");
-    if (h.size != image.size() || ref.length != image.size()) return damaged("page: wrong size");
+    if (h.size != image.size() || ref.memory_length != image.size()) {
+        return damaged("page: wrong size");
+    }
     if ((h.flags & ~PageHeader::kHasHigh) != 0) return damaged("page: unknown flags");
     if (h.count != ref.count) return damaged("page: wrong count");
     if (h.newest != ref.newest) return damaged("page: not the newest sequence it should have");
@@ -288,16 +291,9 @@ namespace {
 Result<void> check_child(const char* bytes, std::uint8_t level) {
     const PageRef child = PageRef::decode(bytes);
     if (child.level + 1 != level) return damaged("inner page: a child of the wrong level");
-    const std::size_t length_max = child.level == 0 ? kFrameBytesMax : kImageBytesMax;
-    if (child.length < sizeof(PageHeader) || child.length > length_max || child.length % 8 != 0 ||
-        !fits_file(child.sector, child.length)) {
-        return damaged("inner page: a child out of bounds");
-    }
-    if (child.codec != 0 || child.memory_length != child.length || child.delta_sector != 0 ||
-        child.delta_length != 0 || child.delta_count != 0 || child.delta_checksum != 0 ||
-        child.delta_newest != 0 || (child.flags & ~PageRef::kHasLarge) != 0 || bytes[15] != 0) {
-        return Error(ErrorCode::kUnsupported, "inner page: a child in a newer form");
-    }
+    if (bytes[15] != 0) return Error(ErrorCode::kUnsupported, "page: referred to in a newer form");
+    if (Result<void> plausible = check_ref(child); !plausible) return plausible;
+    if (!fits_file(child.sector, child.length)) return damaged("inner page: a child out of bounds");
     return {};
 }
 

@@ -46,6 +46,20 @@ Result<std::uint64_t> SpaceManager::allocate(std::uint64_t sectors, Emission emi
     return extent.sector;
 }
 
+Result<Extent> SpaceManager::allocate_blocks_within(Extent window, std::uint64_t at_least,
+                                                    std::uint64_t at_most) {
+    os::MutexLock lock(mutex_);
+    const std::uint64_t blocks_at_least = round_up(at_least, kBlockSectors) / kBlockSectors;
+    const std::uint64_t blocks_at_most = std::max(blocks_at_least, at_most / kBlockSectors);
+    if (const auto run = free_.take_blocks_within(window, blocks_at_least, blocks_at_most)) {
+        return *run;
+    }
+    if (window.end() > file_sectors_ && window.sector <= file_sectors_) {
+        return grow(blocks_at_least, blocks_at_most, window.sector);
+    }
+    return Error(ErrorCode::kNoSpace, "there is no free space where it was asked for");
+}
+
 Result<Extent> SpaceManager::allocate_locked(std::uint64_t at_least, std::uint64_t at_most) {
     assert(at_least != 0);
     if (at_least > kSectorsMax) return Error(ErrorCode::kNoSpace, "no file can be so large");
@@ -56,11 +70,12 @@ Result<Extent> SpaceManager::allocate_locked(std::uint64_t at_least, std::uint64
     return grow(blocks_at_least, blocks_at_most);
 }
 
-Result<Extent> SpaceManager::grow(std::uint64_t blocks_at_least, std::uint64_t blocks_at_most) {
+Result<Extent> SpaceManager::grow(std::uint64_t blocks_at_least, std::uint64_t blocks_at_most,
+                                  std::uint64_t floor) {
     // A free tail too short for the request becomes its beginning.
     const Extent last = free_.extents().last();
     const std::uint64_t start = last.end() == file_sectors_ && last.sectors != 0
-                                    ? round_up(last.sector, kBlockSectors)
+                                    ? round_up(std::max(last.sector, floor), kBlockSectors)
                                     : file_sectors_;
     const std::uint64_t room =
         capacity_sectors_ > start ? (capacity_sectors_ - start) / kBlockSectors : 0;
@@ -312,6 +327,12 @@ bool SpaceManager::take(Extent extent) {
 bool SpaceManager::is_pending(Extent extent) const {
     os::MutexLock lock(mutex_);
     return pending_.contains(extent);
+}
+
+Result<void> SpaceManager::cut_file(
+    const std::function<Result<void>(std::uint64_t sectors)>& resize) const {
+    os::MutexLock lock(mutex_);
+    return resize(file_sectors_);
 }
 
 std::uint64_t SpaceManager::shrinkable_tail() const {

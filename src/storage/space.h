@@ -1,5 +1,6 @@
 // Who owns which sector of the data file: used, free, or pending (released, but not to be written
-// yet). Every data sector is in exactly one of the three. No input or output happens here.
+// yet). Every data sector is in exactly one of the three. No input or output happens here, but for
+// what `cut_file` calls.
 //
 // Why two publishes. Recovery starts from one of the two newest superblocks, c or c - 1: from c - 1
 // when c turns out damaged. Let t be the first checkpoint that does not refer to an extent. When t
@@ -82,6 +83,10 @@ public:
     /// @return kNoSpace at the capacity.
     Result<Extent> allocate_blocks(std::uint64_t at_least, std::uint64_t at_most,
                                    Emission emission = Emission::kNow);
+    /// The same at the lowest address inside `window`; the file grows only into it, that is when
+    /// the window reaches beyond the end of the file. For moving things where they should be.
+    Result<Extent> allocate_blocks_within(Extent window, std::uint64_t at_least,
+                                          std::uint64_t at_most);
     /// Exactly `sectors` (> 0), at the start of a block; the rest of its last block is free again.
     Result<std::uint64_t> allocate(std::uint64_t sectors, Emission emission = Emission::kNow);
 
@@ -126,10 +131,17 @@ public:
         return waiting_sectors_.load(std::memory_order_relaxed);
     }
 
+    /// Calls `resize` with the file's size in sectors, while nobody can be given space beyond it:
+    /// the one call that does input or output here, so that what grows the file meanwhile is not
+    /// cut.
+    Result<void> cut_file(const std::function<Result<void>(std::uint64_t sectors)>& resize) const;
+
     /// Sectors that are free at the end of the file, in whole blocks.
     std::uint64_t shrinkable_tail() const;
     /// Gives up the free tail. @return the file size in sectors. Call before `persist`; cut the
-    /// file when that checkpoint is published.
+    /// file when that checkpoint is published (`cut_file`). Recovery may still start from the one
+    /// before, whose file reaches further than the disk's: that part is free, as it knows, and what
+    /// is free is never read.
     std::uint64_t cut_tail();
 
     std::uint64_t file_sectors() const;
@@ -148,8 +160,9 @@ private:
     };
 
     Result<Extent> allocate_locked(std::uint64_t at_least, std::uint64_t at_most) REQUIRES(mutex_);
-    Result<Extent> grow(std::uint64_t blocks_at_least, std::uint64_t blocks_at_most)
-        REQUIRES(mutex_);
+    /// @param floor  no free tail below it is used.
+    Result<Extent> grow(std::uint64_t blocks_at_least, std::uint64_t blocks_at_most,
+                        std::uint64_t floor = 0) REQUIRES(mutex_);
     /// False, and counted, for what is not in use.
     bool check_used(Extent extent) REQUIRES(mutex_);
     void release_locked(Extent extent, std::uint64_t tag, std::uint64_t epoch) REQUIRES(mutex_);

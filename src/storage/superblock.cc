@@ -66,6 +66,7 @@ void Superblock::encode(std::span<char, kEncodedSize> to) const {
     store_le(p + 88, catalog.checksum);
     store_le(p + 96, file_sectors);
     store_le(p + 104, created_ms);
+    store_le(p + 112, compression);
     store_le(p + kCrcAt, crc32c({p, kCrcAt}));
 }
 
@@ -106,6 +107,7 @@ Result<Superblock> Superblock::decode(Bytes block, std::uint64_t position) {
     superblock.catalog.checksum = load_le<std::uint64_t>(p + 88);
     superblock.file_sectors = load_le<std::uint64_t>(p + 96);
     superblock.created_ms = load_le<std::uint64_t>(p + 104);
+    superblock.compression = load_le<std::uint8_t>(p + 112);
     if (const char* what = implausible(superblock, position)) return corrupt(what, position);
     return superblock;
 }

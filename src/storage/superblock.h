@@ -15,7 +15,7 @@
 //     24  read-only compatible         88  catalog: XXH3-64
 //     32  incompatible                 96  file size in sectors
 //     40  database id                 104  created, wall clock in ms
-//     48  checkpoint number c         112  reserved, zero
+//     48  checkpoint number c         112  compression u8, then reserved, zero
 //                                    4092  CRC-32C of the bytes before, u32
 //
 // Every later format version keeps the magic, the version, the feature bits and the CRC where they
@@ -45,7 +45,8 @@ struct Superblock {
     /// bit it may not be opened.
     static constexpr std::uint64_t kCompatibleKnown = 0;
     static constexpr std::uint64_t kReadOnlyCompatibleKnown = 0;
-    static constexpr std::uint64_t kIncompatibleKnown = 0;
+    static constexpr std::uint64_t kIncompatibleKnown = 1;
+    static constexpr std::uint64_t kCompressedPages = 1;  ///< incompatible: some image is
 
     /// Where the catalog (meta.h) lies. `length` 0: there is none, the database is empty.
     struct Catalog {
@@ -68,6 +69,8 @@ struct Superblock {
     Catalog catalog;
     std::uint64_t file_sectors = kFirstDataSector;  ///< everything it refers to lies before
     std::uint64_t created_ms = 0;
+    /// Advice for whoever writes next and was told nothing: a Compression, or an unknown one.
+    std::uint8_t compression = 0;
 
     /// Position in the file of the superblock of checkpoint `c`, in bytes.
     static constexpr std::uint64_t position_of(std::uint64_t c) { return c % 2 * kBlockBytes; }

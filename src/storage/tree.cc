@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/planted.h"
 #include "storage/data_file.h"
+#include "storage/image_codec.h"
 #include "storage/page_image.h"
 
 namespace fulgur::storage {
@@ -208,22 +209,15 @@ Result<void> Tree::find_many(std::span<const Bytes> keys, Sequence snapshot,
 }
 
 Result<std::vector<char>> read_image(DataFile& data, const PageRef& ref) {
-    if (ref.length > kImageBytesMax) {
-        return Error(ErrorCode::kCorruption, "an image of impossible length")
-            .at(data.name(), ref.sector * kSectorBytes);
-    }
-    std::vector<char> image(ref.length);
-    if (Result<void> read = data.read(ref.sector, image); !read) return read.error();
-    const Bytes bytes(image.data(), image.size());
-    const auto fault = [&](const char* what) {
-        return Error(ErrorCode::kCorruption, what).at(data.name(), ref.sector * kSectorBytes);
+    const auto fault = [&](const Error& found) {
+        return Error(found.code(), found.what().data()).at(data.name(), ref.sector * kSectorBytes);
     };
-    if (hash64(bytes) != ref.checksum && !FULGUR_PLANTED("page_checksum_unread")) {
-        return fault("page checksum mismatch");
-    }
-    Result<void> sound =
-        ref.level == 0 ? check_leaf_image(bytes, ref) : check_inner_image(bytes, ref);
-    if (!sound) return fault(sound.error().what().data());
+    // Before memory is taken for its length.
+    if (Result<void> plausible = check_ref(ref); !plausible) return fault(plausible.error());
+    std::vector<char> stored(ref.length);
+    if (Result<void> read = data.read(ref.sector, stored); !read) return read.error();
+    Result<std::vector<char>> image = unpack_image(std::move(stored), ref);
+    if (!image) return fault(image.error());
     return image;
 }
 

@@ -40,6 +40,8 @@
 namespace fulgur::storage {
 
 class DataFile;
+class ImageCodec;
+class LeafJoin;
 class SpaceManager;
 
 /// Who can make memory free; evict.h.
@@ -57,6 +59,7 @@ struct TreeCounters {
     std::atomic<std::uint64_t> pages_read{0};
     std::atomic<std::uint64_t> consolidations{0};
     std::atomic<std::uint64_t> splits{0};
+    std::atomic<std::uint64_t> joins{0};
 };
 
 /// What all trees of a database share.
@@ -68,6 +71,7 @@ struct TreeContext {
     SpaceManager& space;
     CheckpointClock& clock;
     TreeCounters& counters;
+    ImageCodec& codec;          ///< of images that are written
     RoomMaker* room = nullptr;  ///< none: what does not fit is refused
 };
 
@@ -173,6 +177,14 @@ public:
     /// Replaces a leaf whose tail is long by a sorted one, if nobody holds its latch. Any reader.
     void tidy_leaf(const Place& place);
 
+    // The walker, joining nearly empty leaves (tree_join.cc). It is pinned.
+    /// Whether a lowest inner page has neighbours that would fit one leaf, by their newest images.
+    bool has_small_neighbours(Inner* page);
+    void load_small_children(Inner* page);
+    /// As the writer: joins what it can. @return how many leaves fewer there are; the page is
+    /// replaced when there are.
+    std::size_t join_leaves(Inner* page);
+
     // The walker.
     ChildSlot& root() { return root_; }
     LatchWord& root_latch() { return root_latch_; }
@@ -263,6 +275,9 @@ private:
     void split_inner(Inner* page, std::vector<Inner::Entry> entries, std::size_t inserted);
     void replace_in_parent(Inner* page, Inner* copy);
     static void carry(PageHeader* from, PageHeader* to);
+    void gather(Inner& page, std::size_t begin, LeafJoin& join, std::vector<Leaf*>& leaves,
+                std::vector<Record>& dropped);
+    Leaf* join(const LeafJoin& join, std::span<Leaf* const> leaves, std::size_t frame_bytes);
 
     TreeContext& context_;
     ChildSlot root_{0};
@@ -298,8 +313,8 @@ inline Leaf* Tree::resident_leaf(Bytes key) const {
     return static_cast<Leaf*>(word.page());
 }
 
-/// Reads the image behind `ref` and checks its checksum and form.
-/// @return kIo, kCorruption: naming the byte in the data file.
+/// Reads the image behind `ref`, checks its checksum and form, decompresses it.
+/// @return kIo; kCorruption, kUnsupported: naming the byte in the data file.
 Result<std::vector<char>> read_image(DataFile& data, const PageRef& ref);
 
 }  // namespace fulgur::storage

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
+
 namespace fulgur::storage {
 
 TreeCursor::TreeCursor(Tree& tree, Sequence snapshot, KeyRange range)
@@ -45,6 +47,8 @@ bool TreeCursor::enter(Result<Tree::Place> place) {
     return true;
 }
 
+/// To the first record of the next leaf. Leaves may have been joined since: what is before the
+/// fence was shown.
 bool TreeCursor::enter_next() {
     const Leaf& leaf = *place_.leaf;
     if (!leaf.has_high() || (range_.end && leaf.high() >= Bytes(*range_.end))) return false;
@@ -58,18 +62,26 @@ bool TreeCursor::enter_next() {
                     __builtin_prefetch(after.page()->base() + line * 64);
                 }
             }
-            return enter(Tree::Place{*next, place_.parent, place_.index + 1});
+            if (!enter(Tree::Place{*next, place_.parent, place_.index + 1})) return false;
+            position_ = first_;
+            return true;
         }
     }
     fence_.assign(leaf.high());
-    return enter(tree_.place_for(fence_));
+    if (!enter(tree_.place_for(fence_))) return false;
+    position_ = std::max(first_, lower_bound(fence_));
+    return true;
 }
 
+/// Behind the last record of the leaf before that is below the fence.
 bool TreeCursor::enter_previous() {
     const Leaf& leaf = *place_.leaf;
     if (leaf.low().empty() || leaf.low() <= Bytes(range_.begin)) return false;
     fence_.assign(leaf.low());
-    return enter(tree_.place_before(fence_));
+    if (!enter(tree_.place_before(fence_))) return false;
+    position_ =
+        FULGUR_PLANTED("cursor_ignores_its_fence") ? limit_ : std::min(limit_, lower_bound(fence_));
+    return true;
 }
 
 void TreeCursor::show() {
@@ -84,7 +96,6 @@ void TreeCursor::settle_forward() {
             valid_ = false;
             return;
         }
-        position_ = first_;
     }
     show();
 }
@@ -96,7 +107,6 @@ void TreeCursor::step_back() {
             valid_ = false;
             return;
         }
-        position_ = limit_;
     }
     --position_;
     show();

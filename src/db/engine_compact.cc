@@ -1,0 +1,115 @@
+// Compaction: makes the data file as short as what is used in it, nearly, while the database is in
+// use.
+//
+// Checkpoints do the work (storage/relocation.h): each moves what lies in one part of the file to
+// free space in another, and two more let the old places go and cut the file. First what lies above
+// the line where the file should end goes below it. What is free there may be in pieces too small
+// for an image; so, a window at a time from the file's beginning, everything in the window is moved
+// out, which makes one free piece of it, and what lies above the line comes down again. When the
+// windows have reached the line everything has been moved once or twice, and it ends, whatever came
+// of it.
+#include <algorithm>
+#include <limits>
+
+#include "db/engine.h"
+
+namespace fulgur::db {
+
+namespace {
+
+using storage::Extent;
+using storage::kBlockSectors;
+using storage::kFirstDataSector;
+using storage::kSectorBytes;
+
+/// Where the file should end: a sixteenth above what is used, and some blocks for the next catalog.
+std::uint64_t line_above(std::uint64_t used_sectors) {
+    return kFirstDataSector +
+           round_up(used_sectors + used_sectors / 16 + 32 * kBlockSectors, kBlockSectors);
+}
+
+/// Windows are a quarter of the file, but not smaller than this.
+constexpr std::uint64_t kWindowSectorsMin = 8_MiB / kSectorBytes;
+
+}  // namespace
+
+/// One compaction: what was done and what the caller wants to hear of it.
+struct Engine::Compaction {
+    const std::function<bool(std::uint64_t, std::uint64_t)>& progress;
+    Database::CompactReport report;
+    std::uint64_t total = 0;  ///< bytes to move, as far as can be known
+};
+
+Result<Database::CompactReport> Engine::compact(
+    const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
+    Compaction work{progress, {}, 0};
+    work.report.bytes_before = space_.file_sectors() * kSectorBytes;
+    Result<void> done = compact_all(work);
+    work.report.bytes_after = space_.file_sectors() * kSectorBytes;
+    if (!done) return done.error();
+    return work.report;
+}
+
+Result<void> Engine::compact_all(Compaction& work) {
+    if (Result<void> done = settle(work); !done) return done;
+    std::uint64_t window_begin = kFirstDataSector;
+    const std::uint64_t window =
+        round_up(std::max(space_.file_sectors() / 4, kWindowSectorsMin), kBlockSectors);
+    while (!work.report.stopped) {
+        const std::uint64_t line = line_above(space_.stats().used_sectors);
+        if (space_.file_sectors() <= line) return {};
+        if (Result<void> done = move_down(line, work); !done) return done;
+        if (work.report.stopped || space_.file_sectors() <= line || window_begin >= line) return {};
+        const Extent from{window_begin, std::min(window, space_.file_sectors() - window_begin)};
+        const Extent to{from.end(), storage::kSectorsMax - from.end()};
+        if (Result<void> done = relocate(from, to, work); !done) return done;
+        window_begin = from.end();
+    }
+    return {};
+}
+
+/// What lies above the line goes below it.
+Result<void> Engine::move_down(std::uint64_t line, Compaction& work) {
+    const std::uint64_t bytes = (space_.file_sectors() - line) * kSectorBytes;
+    work.total = std::max(work.total, work.report.bytes_moved + bytes);
+    return relocate({line, storage::kSectorsMax - line},
+                    {kFirstDataSector, line - kFirstDataSector}, work);
+}
+
+Result<void> Engine::relocate(Extent from, Extent to, Compaction& work) {
+    storage::Relocation relocation;
+    relocation.from = from;
+    relocation.to = to;
+    relocation.go_on = [&work](std::uint64_t bytes) {
+        work.report.bytes_moved += bytes;
+        work.total = std::max(work.total, work.report.bytes_moved);
+        return !work.progress || work.progress(work.report.bytes_moved, work.total);
+    };
+    {
+        os::MutexLock lock(checkpoint_mutex_);
+        relocation_ = &relocation;
+        Result<void> done = checkpoint_locked();
+        relocation_ = nullptr;
+        if (!done) return done;
+        ++work.report.checkpoints;
+    }
+    work.report.stopped = relocation.stopped;
+    return settle(work);
+}
+
+/// Two checkpoints let go what one has moved; the second one cuts what the first has made free.
+Result<void> Engine::settle(Compaction& work) {
+    for (int i = 0; i < 2; ++i) {
+        os::MutexLock lock(checkpoint_mutex_);
+        cut_short_ = true;
+        Result<void> done = checkpoint_locked();
+        cut_short_ = false;
+        if (!done) return done;
+        ++work.report.checkpoints;
+    }
+    return {};
+}
+
+}  // namespace fulgur::db
