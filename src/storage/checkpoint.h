@@ -126,9 +126,9 @@ private:
     Result<void> write_upper(KeyspaceMeta& meta, Entries entries);
 
     // Dropped trees (checkpoint_walk.cc).
-    void list_subtree(const PageRef& ref, std::vector<Extent>& extents);
-    void list_resident(PageHeader* page, std::vector<Extent>& extents);
-    void release_tree(const CheckpointTree& target);
+    Result<void> list_subtree(const PageRef& ref, std::vector<Extent>& extents);
+    Result<void> list_resident(PageHeader* page, std::vector<Extent>& extents);
+    Result<void> release_tree(const CheckpointTree& target);
 
     void release(Extent extent);
     Result<void> flush();
