@@ -259,6 +259,34 @@ TEST(RegressionEngineTest, DroppedKeyspaceWithADamagedPageDoesNotStopCheckpoints
     EXPECT_EQ(**database->keyspace("stays")->get("key"), "value");
 }
 
+/// A read that fails once is no damage: nothing is lost by it.
+TEST(RegressionEngineTest, DroppedKeyspaceThatCannotBeReadNowKeepsItsSpaceForTheNextCheckpoint) {
+    os::SimFileSystem disk(1);
+    {
+        Result<Database> database = db::open_database(small_engine(disk, "db"));
+        ASSERT_TRUE(database.ok());
+        const Keyspace gone = *database->keyspace("gone");
+        for (std::uint64_t n = 0; n < 3000; ++n) {
+            ASSERT_TRUE(gone.put(row_key(n), row_value(n, 3000), Durability::kBuffered).ok());
+        }
+        ASSERT_TRUE(database->keyspace("stays")->put("key", "value").ok());
+        ASSERT_TRUE(database->close().ok());
+    }
+    Result<Database> database = db::open_database(small_engine(disk, "db"));
+    ASSERT_TRUE(database.ok()) << database.error().message();
+    ASSERT_TRUE(database->drop_keyspace("gone").ok());
+    disk.fail_at(3, EIO, "read data");
+    ASSERT_TRUE(is_error(database->checkpoint(), ErrorCode::kIo, "data"));
+    disk.clear_faults();
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_TRUE(database->keyspace("stays")->put("key", std::to_string(i)).ok());
+        const Result<void> done = database->checkpoint();
+        ASSERT_TRUE(done.ok()) << done.error().message();
+        expect_sound(*database);
+    }
+    EXPECT_LT(database->stats().data_used_bytes, 1_MiB);
+}
+
 TEST(RegressionEngineTest, LogWithoutItsDataFileIsKept) {
     os::SimFileSystem disk(1);
     {
@@ -283,6 +311,119 @@ TEST(RegressionEngineTest, LogWithoutItsDataFileIsKept) {
 }
 
 // ---- closing ------------------------------------------------------------------------------------
+
+/// The next database may be at the address of the one before, and its keyspaces have other numbers.
+TEST(RegressionEngineTest, BatchOfADatabaseThatWasClosedIsRefused) {
+    WriteBatch batch, beyond;
+    for (int i = 0; i < 20; ++i) {
+        Result<Database> database = in_memory(64_MiB);
+        ASSERT_TRUE(database.ok());
+        const Keyspace other = *database->keyspace("other");
+        if (i != 0) {
+            ASSERT_TRUE(is_error(database->commit(batch), ErrorCode::kInvalid));
+            ASSERT_TRUE(is_error(database->commit(beyond), ErrorCode::kInvalid));
+            ASSERT_FALSE((*other.get("key")).has_value());
+        }
+        batch.clear();
+        batch.put(other, "key", "value");
+        ASSERT_TRUE(database->keyspace("second").ok());
+        beyond.clear();
+        beyond.put(*database->keyspace("third"), "key", "value");
+    }
+}
+
+/// Once the directory is let go its files may be another's: nothing is read from them, and nothing
+/// that makes room for what would be read is written.
+TEST(RegressionEngineTest, CursorThatNeedsTheDiskAfterCloseSaysClosed) {
+    os::SimFileSystem disk(1);
+    constexpr std::uint64_t kRows = 4000;
+    {
+        Result<Database> database = db::open_database(small_engine(disk, "db"));
+        ASSERT_TRUE(database.ok());
+        const Keyspace rows = *database->keyspace("rows");
+        for (std::uint64_t n = 0; n < kRows; ++n) {
+            ASSERT_TRUE(rows.put(row_key(n), row_value(n, 1000), Durability::kBuffered).ok());
+        }
+        ASSERT_TRUE(rows.put("large", row_value(1, 300'000)).ok());
+        ASSERT_TRUE(database->close().ok());
+    }
+    Result<Database> database = db::open_database(small_engine(disk, "db"));
+    ASSERT_TRUE(database.ok());
+    const Keyspace rows = *database->keyspace("rows");
+    Reader reader = database->reader();
+    Cursor cursor = reader.cursor(rows, from("row"));
+    Cursor large = reader.cursor(rows);
+    ASSERT_TRUE(cursor.valid() && large.valid());
+    ASSERT_TRUE(database->close().ok());
+    {
+        Result<Database> next = db::open_database(small_engine(disk, "db"));
+        ASSERT_TRUE(next.ok());
+        const Keyspace again = *next->keyspace("rows");
+        for (std::uint64_t n = 0; n < kRows; ++n) {
+            ASSERT_TRUE(again.put(row_key(n), row_value(n + 1, 900), Durability::kBuffered).ok());
+        }
+        ASSERT_TRUE(next->close().ok());
+    }
+    const std::string data = *disk.contents("db/data");
+    std::uint64_t seen = 0;
+    for (; cursor.valid(); cursor.next(), ++seen)
+        ASSERT_TRUE(cursor.value() == row_value(seen, 1000));
+    EXPECT_LT(seen, kRows);
+    EXPECT_TRUE(is_error(cursor.status(), ErrorCode::kInvalid));
+    EXPECT_EQ(large.key(), "large");
+    EXPECT_TRUE(large.value().empty());
+    EXPECT_TRUE(is_error(large.status(), ErrorCode::kInvalid));
+    reader.refresh();
+    EXPECT_TRUE(*disk.contents("db/data") == data);
+}
+
+TEST(RegressionEngineTest, VerifyRefusesWhatWouldWaitForItself) {
+    Result<Database> database = in_memory(64_MiB);
+    ASSERT_TRUE(database.ok());
+    const Keyspace rows = *database->keyspace("rows");
+    ASSERT_TRUE(rows.put("key", "value").ok());
+    ASSERT_TRUE(database->checkpoint().ok());
+    int told = 0;
+    const auto report = database->verify([&](std::uint64_t, std::uint64_t) {
+        ++told;
+        EXPECT_TRUE(is_error(database->checkpoint(), ErrorCode::kInvalid));
+        EXPECT_TRUE(is_error(database->verify(), ErrorCode::kInvalid));
+        EXPECT_TRUE(is_error(database->close(), ErrorCode::kInvalid));
+    });
+    EXPECT_TRUE(report.ok());
+    EXPECT_GT(told, 0);
+    EXPECT_TRUE(database->checkpoint().ok());
+    EXPECT_TRUE(database->close().ok());
+}
+
+/// Whoever hears that it is closed may open it again.
+TEST(RegressionEngineTest, SecondCloseReturnsWhenTheFirstIsDone) {
+    os::SimFileSystem disk(1);
+    HookedFileSystem files(disk);
+    Result<Database> database = db::open_database(small_engine(files, "db"));
+    ASSERT_TRUE(database.ok());
+    const Keyspace rows = *database->keyspace("rows");
+    ASSERT_TRUE(rows.put("key", "value").ok());
+    std::atomic<bool> closing = false, go_on = false, second_done = false;
+    files.before_data_write([&] {
+        closing = true;
+        while (!go_on) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+    std::thread first([&] { EXPECT_TRUE(database->close().ok()); });
+    while (!closing) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::thread second([&] {
+        EXPECT_TRUE(is_error(database->close(), ErrorCode::kInvalid));
+        second_done = true;
+        EXPECT_TRUE(db::open_database(small_engine(files, "db")).ok());
+    });
+    for (int i = 0; i < 20; ++i) {
+        EXPECT_FALSE(second_done);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    go_on = true;
+    first.join();
+    second.join();
+}
 
 /// A commit writes a large value to the data file while another thread closes the database. Nobody
 /// else may own the files before that write is over.

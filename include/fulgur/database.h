@@ -133,7 +133,8 @@ private:
 ///
 /// Lifecycle: `open`, use from any thread, `close` (or the destructor, which ignores errors).
 /// Readers, cursors and snapshots may outlive the handle: what they show stays valid until they
-/// end. After a fork only the parent may use it.
+/// end. A cursor goes on through what is in memory; what it would have to read from the disk after
+/// the close is an error, kInvalid. After a fork only the parent may use it.
 class Database {
 public:
     /// Opens, creates or recovers the database in the directory `path`.
@@ -151,7 +152,8 @@ public:
     ~Database();
 
     /// Makes everything committed durable, writes a checkpoint unless told otherwise, and lets the
-    /// directory go. Later calls through any handle return kInvalid.
+    /// directory go. Waits for calls that are inside. Later calls through any handle return
+    /// kInvalid, a second close once the first is done.
     Result<void> close();
 
     /// The keyspace of that name; created, durably, when absent.
@@ -213,7 +215,8 @@ public:
     /// Reads the newest checkpoint back from the disk: every checksum, the order of keys, the
     /// nesting of pages, and that used, free and pending space partition the file. Writers go on.
     /// @return kCorruption naming the first fault. `progress(done, total)` is in bytes; it may be
-    /// empty.
+    /// empty. From within it close, checkpoint and verify return kInvalid; it must not commit,
+    /// which may have to wait for a checkpoint.
     Result<VerifyReport> verify(
         const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
 

@@ -12,8 +12,8 @@ class Keyspace;
 
 /// Puts and erases that commit together or not at all, over any of one database's keyspaces.
 /// Keys and values are copied in. Of several operations on one key the last counts.
-/// Limits are checked by the commit. Not thread-safe. Reuse one with `clear()`: it keeps its
-/// memory.
+/// Limits are checked by the commit. A batch belongs to the opened database of its keyspaces: after
+/// a close it must be filled anew. Not thread-safe. Reuse one with `clear()`: it keeps its memory.
 class WriteBatch {
 public:
     /// One operation; offsets into `bytes_`, so that growing moves nothing that is pointed to.
@@ -33,7 +33,7 @@ public:
     void clear() noexcept {
         bytes_.clear();
         operations_.clear();
-        database_ = nullptr;
+        database_ = 0;
         mixed_ = false;
     }
     bool empty() const noexcept { return operations_.empty(); }
@@ -50,7 +50,7 @@ public:
     Bytes value(const Operation& op) const noexcept {
         return {bytes_.data() + op.offset + op.key_size, op.value_size};
     }
-    const void* database() const noexcept { return database_; }
+    std::uint64_t database() const noexcept { return database_; }
     bool mixed() const noexcept { return mixed_; }
 
 private:
@@ -58,7 +58,7 @@ private:
 
     std::vector<char> bytes_;
     std::vector<Operation> operations_;
-    const void* database_ = nullptr;  ///< Guards against a batch over two databases.
+    std::uint64_t database_ = 0;  ///< Opened databases are numbered; guards against two in a batch.
     bool mixed_ = false;
 };
 

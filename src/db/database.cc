@@ -2,6 +2,7 @@
 #include <fulgur/database.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/coding.h"
 #include "db/engine.h"
@@ -37,6 +38,11 @@ db::EngineOptions engine_options(const Options& user, std::string_view path) {
 }  // namespace
 
 // ---- Database -----------------------------------------------------------------------------------
+
+std::uint64_t db::Engine::next_identity() {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
 
 Result<Database> db::open_database(EngineOptions options) {
     Result<std::shared_ptr<Engine>> opened = Engine::open(std::move(options));
@@ -152,8 +158,9 @@ void WriteBatch::add(const Keyspace& keyspace, Bytes key, Bytes value, bool eras
     operations_.push_back({load_be64_prefix(key), offset, keyspace.id_,
                            static_cast<std::uint32_t>(value.size()),
                            static_cast<std::uint16_t>(key.size()), erase, oversized});
-    mixed_ = mixed_ || (database_ != nullptr && database_ != keyspace.engine_.get());
-    database_ = keyspace.engine_.get();
+    const std::uint64_t database = keyspace.engine_->identity();
+    mixed_ = mixed_ || (database_ != 0 && database_ != database);
+    database_ = database;
 }
 
 void WriteBatch::put(const Keyspace& keyspace, Bytes key, Bytes value) {

@@ -8,7 +8,7 @@
 //
 // Locks, in the order in which they are taken:
 //
-// - gate_ (operation_gate.h): shared by every operation that writes; close waits for them.
+// - gate_ (base/operation_gate.h): shared by every operation that writes; close waits for them.
 // - checkpoint_mutex_: one checkpoint (or verification) at a time; held during I/O.
 // - commit_mutex_: the writer's; guards the map of keyspaces too; held during no sync.
 // - state_mutex_: poison and background wake-ups; nothing is locked under it.
@@ -30,11 +30,11 @@
 
 #include <fulgur/database.h>
 
+#include "base/operation_gate.h"
 #include "base/thread_annotations.h"
 #include "db/commit_record.h"
 #include "db/engine_options.h"
 #include "db/metrics.h"
-#include "db/operation_gate.h"
 #include "os/arena.h"
 #include "os/mutex.h"
 #include "os/thread.h"
@@ -161,6 +161,8 @@ public:
     Result<Database::CompactReport> compact(
         const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
     const EngineOptions& options() const { return options_; }
+    /// Of this engine alone, in the whole life of the process: an address may be used again.
+    std::uint64_t identity() const { return identity_; }
 
 private:
     using SortedOperations = std::vector<CommitOperation>;
@@ -244,6 +246,8 @@ private:
     void run_log_ticks();
     void run_checkpoints();
     void end_reads();
+    /// kInvalid inside a callback of this engine's `verify`, which holds the checkpoint mutex.
+    Result<void> check_outside_verify() const;
 
     // Compaction (engine_compact.cc).
     struct Compaction;
@@ -262,6 +266,8 @@ private:
     void add_latencies(Stats& stats) const;
 
     EngineOptions options_;
+    static std::uint64_t next_identity();
+    const std::uint64_t identity_ = next_identity();
     std::unique_ptr<os::DirectoryLock> lock_;
     os::Arena arena_;
     storage::FramePool frames_;

@@ -33,6 +33,7 @@ void Engine::poison(const Error& cause) {
 }
 
 Result<void> Engine::checkpoint() {
+    if (Result<void> outside = check_outside_verify(); !outside) return outside;
     const GatePass pass(gate_);
     if (!pass) return closed_error();
     os::MutexLock lock(checkpoint_mutex_);
@@ -276,7 +277,11 @@ void Engine::end_reads() {
 }
 
 Result<void> Engine::close() {
-    if (!gate_.close()) return closed_error();
+    if (Result<void> outside = check_outside_verify(); !outside) return outside;
+    if (!gate_.close()) {
+        gate_.wait_until_finished();
+        return closed_error();
+    }
     stop_background();
     gate_.wait_until_empty();
     end_reads();
@@ -296,7 +301,9 @@ Result<void> Engine::close() {
         if (!done && done.error().code() != ErrorCode::kNoSpace) result = done;
     }
     if (result) result = log_->close();
+    data_->close();
     lock_.reset();
+    gate_.finish();
     return result;
 }
 

@@ -75,7 +75,7 @@ Result<Sequence> Engine::commit(const WriteBatch& batch, Durability durability) 
 Result<Sequence> Engine::commit_batch(const WriteBatch& batch, Durability durability) {
     const GatePass pass(gate_);
     if (!pass) return closed_error();
-    if (batch.mixed() || batch.database() != this) {
+    if (batch.mixed() || batch.database() != identity_) {
         return Error(ErrorCode::kInvalid, "the batch holds keyspaces of another database");
     }
     if (batch.byte_size() > std::min(kBatchBytesMax, frames_.budget() / 4)) {
@@ -89,7 +89,11 @@ Result<Sequence> Engine::commit_batch(const WriteBatch& batch, Durability durabi
         for (const WriteBatch::Operation& op : batch.operations()) {
             if (op.oversized) return limit("a key is over 65,535 bytes or a value over 4 GiB - 1");
             if (state == nullptr || state->id != op.keyspace_id) {
-                state = keyspaces_.at(op.keyspace_id).get();
+                const auto found = keyspaces_.find(op.keyspace_id);
+                if (found == keyspaces_.end()) {
+                    return Error(ErrorCode::kInvalid, "the keyspace was dropped");
+                }
+                state = found->second.get();
             }
             operations.push_back(
                 {state, batch.key(op), batch.value(op), op.erase, op.key_head, operations.size()});

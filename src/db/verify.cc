@@ -1,5 +1,6 @@
 // Verification: reads the newest checkpoint back and checks that everything fits together.
 #include <algorithm>
+#include <utility>
 
 #include "base/hash.h"
 #include "db/engine.h"
@@ -19,9 +20,9 @@ Error fault(const char* what, const storage::DataFile& data, std::uint64_t secto
 /// Walks one checkpoint's trees on the disk and lists the space they own.
 class Verifier {
 public:
-    Verifier(storage::DataFile& data,
-             const std::function<void(std::uint64_t, std::uint64_t)>& progress, std::uint64_t total)
-        : data_(data), progress_(progress), total_(total) {}
+    Verifier(storage::DataFile& data, std::function<void(std::uint64_t, std::uint64_t)> progress,
+             std::uint64_t total)
+        : data_(data), progress_(std::move(progress)), total_(total) {}
 
     Result<void> tree(const storage::KeyspaceMeta& keyspace) {
         for (const Extent& extent : keyspace.upper) used_.push_back(extent);
@@ -114,20 +115,29 @@ private:
 
     void count_bytes(std::uint64_t bytes) {
         report_.bytes_read += bytes;
-        if (progress_) progress_(std::min(report_.bytes_read, total_), total_);
+        progress_(std::min(report_.bytes_read, total_), total_);
     }
 
     storage::DataFile& data_;
-    const std::function<void(std::uint64_t, std::uint64_t)>& progress_;
+    const std::function<void(std::uint64_t, std::uint64_t)> progress_;
     const std::uint64_t total_;
     std::vector<Extent> used_;
     Database::VerifyReport report_;
 };
 
+/// The engine whose progress this thread is being told.
+thread_local const Engine* telling_progress_of = nullptr;
+
 }  // namespace
+
+Result<void> Engine::check_outside_verify() const {
+    if (telling_progress_of != this) return {};
+    return Error(ErrorCode::kInvalid, "called from within the progress of verify");
+}
 
 Result<Database::VerifyReport> Engine::verify(
     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+    if (Result<void> outside = check_outside_verify(); !outside) return outside.error();
     const GatePass pass(gate_);
     if (!pass) return closed_error();
     os::MutexLock lock(checkpoint_mutex_);
@@ -140,7 +150,13 @@ Result<Database::VerifyReport> Engine::verify(
     const std::uint64_t total =
         (superblock.file_sectors - std::min(superblock.file_sectors, free_sectors)) *
         storage::kSectorBytes;
-    Verifier verifier(*data_, progress, total);
+    const auto tell = [&](std::uint64_t done, std::uint64_t of) {
+        if (!progress) return;
+        const Engine* const outer = std::exchange(telling_progress_of, this);
+        progress(done, of);
+        telling_progress_of = outer;
+    };
+    Verifier verifier(*data_, tell, total);
     verifier.own(superblock.catalog.extent());
     for (const storage::KeyspaceMeta& keyspace : meta->keyspaces) {
         if (Result<void> done = verifier.tree(keyspace); !done) return done.error();

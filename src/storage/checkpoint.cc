@@ -108,7 +108,9 @@ Result<void> Checkpointer::publish(const Job& job) {
         meta.keyspaces.push_back(*target.meta);
         newest = std::max(newest, target.meta->root.newest);
     }
-    for (const CheckpointTree& target : job.dropped) release_tree(target);
+    for (const CheckpointTree& target : job.dropped) {
+        if (Result<void> done = release_tree(target); !done) return done;
+    }
     // The catalog lists free space and takes space itself: it gets its place first, with room for
     // the lists to grow meanwhile, and is padded to fill it.
     context_.space.persist(number_, meta);
@@ -158,17 +160,16 @@ Result<void> Checkpointer::publish(const Job& job) {
     return {};
 }
 
-void Checkpointer::release_tree(const CheckpointTree& target) {
-    if (*target.released) return;
+Result<void> Checkpointer::release_tree(const CheckpointTree& target) {
+    if (*target.released) return {};
     std::vector<Extent> extents = target.meta->upper;
     const ChildWord root = load_child(target.tree->root());
-    if (root.resident()) {
-        list_resident(root.page(), extents);
-    } else {
-        list_subtree(root.descriptor()->ref, extents);
-    }
+    Result<void> listed = root.resident() ? list_resident(root.page(), extents)
+                                          : list_subtree(root.descriptor()->ref, extents);
+    if (!listed) return listed;
     for (const Extent& extent : extents) release(extent);
     *target.released = true;
+    return {};
 }
 
 }  // namespace fulgur::storage

@@ -164,9 +164,9 @@ private:
     void adopt_moved_values(const std::vector<MovedValue>& moved);
 
     // Dropped trees (checkpoint_walk.cc).
-    void list_subtree(const PageRef& ref, std::vector<Extent>& extents);
-    void list_resident(PageHeader* page, std::vector<Extent>& extents);
-    void release_tree(const CheckpointTree& target);
+    Result<void> list_subtree(const PageRef& ref, std::vector<Extent>& extents);
+    Result<void> list_resident(PageHeader* page, std::vector<Extent>& extents);
+    Result<void> release_tree(const CheckpointTree& target);
 
     void cut_tail(bool however_short);
     void cut_file();

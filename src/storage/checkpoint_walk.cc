@@ -388,7 +388,11 @@ Result<PageRef> Checkpointer::write_inner(std::uint8_t level, std::span<const En
         newest = std::max(newest, entry.ref.newest);
     }
     const Bytes low = entries.front().low;
-    buffer_.assign(inner_image_bytes(children, low, high), 0);
+    const std::size_t size = inner_image_bytes(children, low, high);
+    if (size > kImageBytesMax) {  // Inner::fits sees to it; a superblock must never name one.
+        return Error(ErrorCode::kLimit, "an inner page's image would be too long to be read back");
+    }
+    buffer_.assign(size, 0);
     build_inner_image(level, children, low, high, has_high, buffer_.data());
     const Bytes bytes(buffer_.data(), buffer_.size());
     Result<std::uint64_t> sector = add_image(bytes);
@@ -440,13 +444,17 @@ Result<void> Checkpointer::write_upper(KeyspaceMeta& meta, Entries entries) {
 
 // ---- dropped trees ------------------------------------------------------------------------------
 
-/// A page that cannot be read hides what lies below it: that space stays without an owner, which
-/// verify reports. The alternative would be that no checkpoint ever succeeds again.
-void Checkpointer::list_subtree(const PageRef& ref, std::vector<Extent>& extents) {
+/// A damaged page hides what lies below it: that space stays without an owner, which verify
+/// reports. The alternative would be that no checkpoint ever succeeds again. A page that only
+/// cannot be read now may be readable at the next attempt: then nothing is let go.
+Result<void> Checkpointer::list_subtree(const PageRef& ref, std::vector<Extent>& extents) {
     if (ref.level <= 1) extents.push_back({ref.sector, ref.sectors()});  // `upper` has the others.
-    if (ref.level == 0 && (ref.flags & PageRef::kHasLarge) == 0) return;
+    if (ref.level == 0 && (ref.flags & PageRef::kHasLarge) == 0) return {};
     Result<std::vector<char>> image = read_image(context_.data, ref);
-    if (!image) return;
+    if (!image) {
+        if (image.error().code() == ErrorCode::kCorruption) return {};
+        return image.error();
+    }
     if (ref.level == 0) {
         const auto* leaf = reinterpret_cast<const Leaf*>(image->data());
         for (std::size_t i = 0; i < leaf->count.load(std::memory_order_relaxed); ++i) {
@@ -454,14 +462,15 @@ void Checkpointer::list_subtree(const PageRef& ref, std::vector<Extent>& extents
             const LargeReference reference = leaf->record(i).large_reference();
             extents.push_back({reference.sector, sectors_of(reference.length)});
         }
-        return;
+        return {};
     }
     for (const auto& entry : decode_inner_image({image->data(), image->size()}).entries) {
-        list_subtree(entry.ref, extents);
+        if (Result<void> done = list_subtree(entry.ref, extents); !done) return done;
     }
+    return {};
 }
 
-void Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& extents) {
+Result<void> Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& extents) {
     const auto add = [&](const Descriptor* descriptor) {
         extents.push_back({descriptor->ref.sector, descriptor->ref.sectors()});
     };
@@ -479,20 +488,22 @@ void Checkpointer::list_resident(PageHeader* page, std::vector<Extent>& extents)
                 extents.push_back({sector, value->sectors()});
             }
         }
-        return;
+        return {};
     }
     Inner* inner = static_cast<Inner*>(page);
     for (std::size_t i = 0; i < inner->children(); ++i) {
         const ChildWord word = load_child(inner->child(i));
         if (word.resident()) {
-            list_resident(word.page(), extents);
+            if (Result<void> done = list_resident(word.page(), extents); !done) return done;
             continue;
         }
-        list_subtree(word.descriptor()->ref, extents);
+        Result<void> done = list_subtree(word.descriptor()->ref, extents);
+        if (!done) return done;
         for (const Descriptor* next = word.descriptor()->next; next != nullptr; next = next->next) {
             add(next);
         }
     }
+    return {};
 }
 
 }  // namespace fulgur::storage

@@ -4,11 +4,17 @@
 
 namespace fulgur::storage {
 
+namespace {
+Error closed_error() { return Error(ErrorCode::kInvalid, "the database is closed"); }
+}  // namespace
+
 Result<void> DataFile::read(std::uint64_t sector, std::span<char> into) {
     return read(sector, 0, into);
 }
 
 Result<void> DataFile::read(std::uint64_t sector, std::uint64_t offset, std::span<char> into) {
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     const std::uint64_t position = sector * kSectorBytes + offset;
     const Result<std::size_t> size = file_->read_at(position, into);
     if (!size.ok()) return size.error();
@@ -22,6 +28,8 @@ Result<void> DataFile::read(std::uint64_t sector, std::uint64_t offset, std::spa
 }
 
 Result<std::size_t> DataFile::read_available(std::uint64_t sector, std::span<char> into) {
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     Result<std::size_t> size = file_->read_at(sector * kSectorBytes, into);
     if (size.ok()) {
         reads_.fetch_add(1, std::memory_order_relaxed);
@@ -31,6 +39,8 @@ Result<std::size_t> DataFile::read_available(std::uint64_t sector, std::span<cha
 }
 
 Result<void> DataFile::write(std::uint64_t sector, Bytes from) {
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     Result<void> written = file_->write_at(sector * kSectorBytes, from);
     if (written.ok()) {
         writes_.fetch_add(1, std::memory_order_relaxed);
@@ -40,6 +50,8 @@ Result<void> DataFile::write(std::uint64_t sector, Bytes from) {
 }
 
 Result<void> DataFile::sync() {
+    const GatePass pass(gate_);
+    if (!pass) return closed_error();
     os::MutexLock lock(mutex_);
     const std::uint64_t wanted = syncs_begun_ + 1;  // One that begins after this call.
     while (syncing_ && syncs_ended_ < wanted) synced_.wait(mutex_);

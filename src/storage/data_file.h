@@ -8,6 +8,7 @@
 
 #include <fulgur/bytes.h>
 
+#include "base/operation_gate.h"
 #include "base/thread_annotations.h"
 #include "os/file.h"
 #include "os/mutex.h"
@@ -19,6 +20,9 @@ namespace fulgur::storage {
 ///
 /// Thread safety: any thread; two writes to one place are the caller's bug (the allocator gives
 /// each extent to one owner).
+///
+/// Once it is closed nothing is read or written any more, and every call returns kInvalid: the file
+/// may be another process's.
 ///
 /// Syncs: the kernel tells a failed write-back to one of the threads that ask, and then forgets it.
 /// So one thread at a time asks, for all who called before it began; and once a sync has failed all
@@ -57,6 +61,11 @@ public:
     /// @return kIo, and from then on always.
     Result<void> sync() EXCLUDES(mutex_);
 
+    /// Waits for calls that are inside.
+    void close() {
+        if (gate_.close()) gate_.wait_until_empty();
+    }
+
     Result<std::uint64_t> size_bytes() { return file_->size(); }
     /// Cuts the file to `sectors`, or grows it with zeros.
     Result<void> resize(std::uint64_t sectors) { return file_->resize(sectors * kSectorBytes); }
@@ -67,6 +76,7 @@ public:
 
 private:
     std::unique_ptr<os::File> file_;
+    OperationGate gate_;
     os::Mutex mutex_;
     os::ConditionVariable synced_;
     bool syncing_ GUARDED_BY(mutex_) = false;

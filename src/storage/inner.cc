@@ -29,6 +29,17 @@ std::size_t Inner::bytes_needed(std::span<const Entry> entries, Bytes low, Bytes
     return bytes;
 }
 
+bool Inner::fits(std::span<const Entry> entries, Bytes low, Bytes high) {
+    // Two children: both fences, a separator that is its own common prefix, arrays of one line.
+    constexpr std::size_t kLongest = round_up(kKeyBytesMax, 8);
+    static_assert(sizeof(PageHeader) + 3 * kLongest + 2 + 1_KiB <= kFrameBytesMax);
+    static_assert(sizeof(PageHeader) + 3 * kLongest + 8 + 1_KiB <= kImageBytesMax);
+    std::size_t image = sizeof(PageHeader) + entries.size() * PageRef::kEncodedSize +
+                        fence_bytes(low.size(), high.size()) + 8;
+    for (std::size_t i = 1; i < entries.size(); ++i) image += 2 + entries[i].separator.size();
+    return image <= kImageBytesMax && bytes_needed(entries, low, high) <= kFrameBytesMax;
+}
+
 Inner* Inner::format(char* frame, std::size_t size, std::uint8_t level, std::size_t capacity,
                      Bytes low, Bytes high, bool has_high, Bytes common) {
     Inner* page = new (frame) Inner;
@@ -108,7 +119,9 @@ Inner* Inner::copy_with_split(char* frame, const Inner& source, std::size_t inde
     const std::size_t n = source.children();
     const Bytes common = source.common();
     if (n < 3 || n + 1 > source.capacity || !separator.starts_with(common) ||
-        separator_bytes(separator.size() - common.size()) > source.free_bytes()) {
+        separator_bytes(separator.size() - common.size()) > source.free_bytes() ||
+        source.image_bytes_with(separator_bytes(separator.size() - common.size())) >
+            kImageBytesMax) {
         return nullptr;
     }
     Inner* page = format(frame, source.size, source.level, source.capacity, source.low(),

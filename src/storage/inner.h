@@ -40,13 +40,17 @@ public:
 
     /// Bytes a page with these entries needs at least.
     static std::size_t bytes_needed(std::span<const Entry> entries, Bytes low, Bytes high);
+    /// Whether a page may have these entries: the largest frame holds it, and its image, in which
+    /// separators stand whole, is not too long to be read back. Two children always fit.
+    static bool fits(std::span<const Entry> entries, Bytes low, Bytes high);
 
     /// Builds a page of `size` bytes in `frame`.
     static Inner* build(char* frame, std::size_t size, std::uint8_t level,
                         std::span<const Entry> entries, Bytes low, Bytes high, bool has_high);
 
     /// The copy of `source` in which child `index` is `left` and is followed by (separator, right),
-    /// if that fits a frame of the same size and the prefix stays; null otherwise: then rebuild.
+    /// if that fits a frame of the same size and an image, and the prefix stays; null otherwise:
+    /// then rebuild.
     static Inner* copy_with_split(char* frame, const Inner& source, std::size_t index,
                                   ChildWord left, Bytes separator, ChildWord right);
 
@@ -104,6 +108,11 @@ private:
     Bytes separator_suffix(std::size_t index) const {
         const char* at = end() - slots()[index];
         return {at + 2, load_le<std::uint16_t>(at)};
+    }
+    /// Of an image at most, with one child more whose separator takes `bytes` of the heap.
+    std::size_t image_bytes_with(std::size_t bytes) const {
+        return sizeof(PageHeader) + (children() + 1) * (PageRef::kEncodedSize + prefix_size) +
+               heap_bytes + bytes + 8;
     }
     std::size_t free_bytes() const {
         return size - sizeof(PageHeader) - array_bytes(capacity) - heap_bytes;

@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -66,9 +67,9 @@ struct PageHeader {
     std::uint16_t prefix_size;  ///< leading bytes that both fences, and so all keys, share
     std::uint16_t low_size;
     std::uint16_t high_size;
-    std::uint32_t heap_bytes : 20;  ///< used from the end; the latch holder's, like its neighbours
+    std::uint32_t heap_bytes : 21;  ///< used from the end; the latch holder's, like its neighbours
     std::uint32_t holds_large : 1;  ///< in memory only: some record refers to a large value
-    std::uint32_t superseded : 11;  ///< in memory only: of large values, since the page was made,
+    std::uint32_t superseded : 10;  ///< in memory only: of large values, since the page was made,
                                     ///< in units of kSupersededUnit; the greatest number says
                                     ///< "or more"
     std::atomic<std::uint64_t> newest;  ///< no record that is or was in the page is newer
@@ -89,9 +90,14 @@ struct PageHeader {
     /// with the other, so that a get that finds both as usual compares once.
     static constexpr std::uint8_t kReferenced = 2;
 
-    void set_heap_bytes(std::size_t bytes) { heap_bytes = bytes & 0xFFFFF; }
+    /// More would put the heap's top among the fences, and the next entry behind the frame.
+    void set_heap_bytes(std::size_t bytes) {
+        assert(bytes <= kHeapBytesMax);
+        heap_bytes = bytes & kHeapBytesMax;
+    }
+    static constexpr std::size_t kHeapBytesMax = (std::size_t{1} << 21) - 1;
     void set_superseded(std::size_t units) { superseded = units & kSupersededMax; }
-    static constexpr std::size_t kSupersededMax = 0x7FF;
+    static constexpr std::size_t kSupersededMax = (std::size_t{1} << 10) - 1;
 
     bool has_high() const { return (flags & kHasHigh) != 0; }
     char* base() { return reinterpret_cast<char*>(this); }
@@ -108,6 +114,14 @@ struct PageHeader {
     bool covers(Bytes key) const { return low() <= key && (!has_high() || key < high()); }
 };
 static_assert(sizeof(PageHeader) == 64);
+static_assert(kFrameBytesMax <= PageHeader::kHeapBytesMax);
+
+/// No image is longer. Guards against taking memory for a length that no writer wrote. Of inner
+/// pages: `Inner::fits` keeps them below it.
+inline constexpr std::size_t kImageBytesMax = 2_MiB;
+// A page built from an image has no more in its heap than the image has behind its header: what an
+// entry takes of the heap is less than its separator and its 80 bytes in the image.
+static_assert(kImageBytesMax - sizeof(PageHeader) <= PageHeader::kHeapBytesMax);
 
 /// Flags of a record.
 inline constexpr std::uint8_t kTombstone = 1;

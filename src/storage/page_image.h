@@ -26,10 +26,6 @@
 
 namespace fulgur::storage {
 
-/// No image is longer: an inner page of the largest separators stays far below it. Guards against
-/// taking memory for a length that no writer wrote.
-inline constexpr std::size_t kImageBytesMax = 2_MiB;
-
 /// @return kCorruption with a text that says what is wrong; the caller adds file and byte.
 Result<void> check_leaf_image(Bytes image, const PageRef& ref);
 

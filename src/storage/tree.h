@@ -270,9 +270,19 @@ private:
                               std::uint64_t& bytes);
     void replace_leaf(Leaf* leaf, Leaf* left, Leaf* right, std::span<const Record> dropped);
     void release_dropped(std::span<const Record> dropped, std::uint64_t emitted);
-    void insert_split(PageHeader* child, PageHeader* left, Bytes separator, PageHeader* right,
-                      Parent parent);
-    void split_inner(Inner* page, std::vector<Inner::Entry> entries, std::size_t inserted);
+
+    // Inner pages (tree_inner.cc).
+    using Entries = std::vector<Inner::Entry>;
+    /// What the pages that take one page's place have in common, and the fences around them.
+    struct LevelBounds {
+        std::uint64_t emitted = 0;
+        Bytes low, high;
+        bool has_high = false;
+    };
+    void insert_split(const PageHeader* child, PageHeader* left, Entries siblings, Parent parent);
+    void split_inner(Inner* page, std::span<const Inner::Entry> entries, std::size_t inserted);
+    Entries build_level(std::uint8_t level, std::span<const Inner::Entry> entries,
+                        std::size_t first, const LevelBounds& bounds);
     void replace_in_parent(Inner* page, Inner* copy);
     static void carry(PageHeader* from, PageHeader* to);
     void gather(Inner& page, std::size_t begin, LeafJoin& join, std::vector<Leaf*>& leaves,

@@ -1,4 +1,5 @@
-// The writing side of the tree: prepare, apply, consolidation, splits. Rules in tree.h.
+// The writing side of the tree: prepare, apply, consolidation. tree_inner.cc has the pages above.
+// Rules in tree.h.
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -20,9 +21,6 @@ std::size_t record_bytes_max(const TreeOperation& operation) {
     return Record::size_of(operation.key.size(), operation.value.size(),
                            (operation.flags & kExpires) != 0);
 }
-
-/// Sized so that an eighth of it is free for the next separators.
-std::size_t inner_frame_bytes(std::size_t needed) { return frame_bytes_for(needed + needed / 8); }
 
 }  // namespace
 
@@ -241,7 +239,8 @@ void Tree::replace_leaf(Leaf* leaf, Leaf* left, Leaf* right, std::span<const Rec
     } else {
         context_.counters.splits.fetch_add(1, std::memory_order_relaxed);
         right->emitted = leaf->emitted;
-        insert_split(leaf, left, right->low(), right, parent);
+        Entries siblings{{std::string(right->low()), ChildWord(right)}};
+        insert_split(leaf, left, std::move(siblings), parent);
     }
     leaf->replaced.store(1, std::memory_order_relaxed);
     unlatch(leaf->latch);
@@ -294,107 +293,6 @@ void Tree::tidy_leaf(const Place& place) {
     } else {
         unlatch(leaf->latch);
     }
-}
-
-// ---- inner pages ------------------------------------------------------------------------------
-
-Tree::Parent Tree::latch_parent(const PageHeader* child) {
-    for (;;) {
-        const ChildWord root = load_child(root_);
-        if (root.page() == child) {
-            latch(root_latch_);
-            if (load_child(root_).page() == child) return {nullptr, &root_, 0, &root_latch_};
-            unlatch(root_latch_);
-            continue;
-        }
-        // Pages above a resident page are resident.
-        Inner* page = static_cast<Inner*>(root.page());
-        while (page->level > child->level + 1) {
-            page = static_cast<Inner*>(load_child(page->child(page->search(child->low()))).page());
-        }
-        latch(page->latch);
-        if (page->replaced.load(std::memory_order_relaxed) == 0) {
-            const std::size_t index = page->search(child->low());
-            ChildSlot& slot = page->child(index);
-            if (load_child(slot).page() == child) return {page, &slot, index, &page->latch};
-        }
-        unlatch(page->latch);
-        os::yield();
-    }
-}
-
-/// Puts (left, separator, right) where `child` was; lets the parent's latch go.
-void Tree::insert_split(PageHeader* child, PageHeader* left, Bytes separator, PageHeader* right,
-                        Parent parent) {
-    if (parent.page == nullptr) {
-        const std::array<Inner::Entry, 2> entries{
-            Inner::Entry{{}, ChildWord(left)},
-            Inner::Entry{std::string(separator), ChildWord(right)}};
-        const std::size_t size = frame_bytes_for(Inner::bytes_needed(entries, {}, {}));
-        Inner* root =
-            Inner::build(context_.frames.allocate(size), size,
-                         static_cast<std::uint8_t>(child->level + 1), entries, {}, {}, false);
-        root->emitted = child->emitted;
-        root_.store(ChildWord(root).bits(), std::memory_order_release);
-        unlatch(*parent.word);
-        return;
-    }
-    Inner* page = parent.page;
-    char* frame = context_.frames.allocate(page->size);
-    Inner* copy = Inner::copy_with_split(frame, *page, parent.index, ChildWord(left), separator,
-                                         ChildWord(right));
-    if (copy != nullptr) {
-        replace_in_parent(page, copy);
-        return;
-    }
-    context_.frames.free(frame, page->size);
-    std::vector<Inner::Entry> entries = page->entries();
-    entries[parent.index].child = ChildWord(left);
-    entries.insert(entries.begin() + static_cast<std::ptrdiff_t>(parent.index) + 1,
-                   {std::string(separator), ChildWord(right)});
-    split_inner(page, std::move(entries), parent.index + 1);
-}
-
-/// Rebuilds a latched inner page that is full, as one page or as two; lets its latch go.
-void Tree::split_inner(Inner* page, std::vector<Inner::Entry> entries, std::size_t inserted) {
-    constexpr std::size_t kChildrenMin =
-        8;  // Long separators get larger frames, not thinner pages.
-    const auto build = [&](std::span<const Inner::Entry> part, Bytes low, Bytes high,
-                           bool has_high) {
-        const std::size_t size = inner_frame_bytes(Inner::bytes_needed(part, low, high));
-        return Inner::build(context_.frames.allocate(size), size, page->level, part, low, high,
-                            has_high);
-    };
-    const std::span<const Inner::Entry> all(entries);
-    const std::size_t needed = Inner::bytes_needed(all, page->low(), page->high());
-    if (entries.size() < kChildrenMin || inner_frame_bytes(needed) <= kFrameBytesMin) {
-        replace_in_parent(page, build(all, page->low(), page->high(), page->has_high()));
-        return;
-    }
-    // Ascending keys fill pages: the new child alone goes right.
-    const std::size_t middle = inserted + 1 == entries.size() ? inserted : entries.size() / 2;
-    const std::string separator = entries[middle].separator;
-    Inner* left = build(all.first(middle), page->low(), separator, true);
-    Inner* right = build(all.subspan(middle), separator, page->high(), page->has_high());
-    const Parent parent = latch_parent(page);
-    carry(page, left);
-    left->emitted = right->emitted = page->emitted;
-    insert_split(page, left, separator, right, parent);
-    page->replaced.store(1, std::memory_order_relaxed);
-    unlatch(page->latch);
-    retire_page(page);
-}
-
-/// Swaps a latched inner page for its copy; lets its latch go.
-void Tree::replace_in_parent(Inner* page, Inner* copy) {
-    const Parent parent = latch_parent(page);
-    carry(page, copy);
-    copy->emitted = page->emitted;
-    parent.slot->store(ChildWord(copy).bits(), std::memory_order_release);
-    unlatch(*parent.word);
-    page->replaced.store(1, std::memory_order_relaxed);
-    unlatch(page->latch);
-    retire_page(page);
 }
 
 }  // namespace fulgur::storage

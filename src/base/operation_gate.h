@@ -1,5 +1,5 @@
-// Lets operations that write the files in until the database is closed, and lets close wait for
-// those that are inside: once the directory's lock is let go, somebody else may own the files.
+// Lets operations in until somebody closes, and lets who closes wait for those that are inside:
+// once a database's directory is let go, somebody else may own the files.
 //
 // Memory model: `enter` adds to the count and then reads `closed_`; `close` stores `closed_` and
 // then reads the count. All four are sequentially consistent, so one of the two sees the other:
@@ -9,7 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace fulgur::db {
+namespace fulgur {
 
 class OperationGate {
 public:
@@ -29,6 +29,12 @@ public:
 
     /// @return false when it was closed before.
     bool close() { return !closed_.exchange(true); }
+    /// What was to be done after `close` is done: for those who closed second and wait.
+    void finish() {
+        finished_.store(true);
+        finished_.notify_all();
+    }
+    void wait_until_finished() const { finished_.wait(false); }
     /// Returns when nobody is inside. After `close`.
     void wait_until_empty() {
         for (std::uint32_t inside = inside_.load(); inside != 0; inside = inside_.load()) {
@@ -40,6 +46,7 @@ private:
     // Lines of their own: readers look at `closed_` all the time.
     alignas(64) std::atomic<std::uint32_t> inside_{0};
     alignas(64) std::atomic<bool> closed_{false};
+    std::atomic<bool> finished_{false};
 };
 
 /// An operation's stay inside.
@@ -51,7 +58,7 @@ public:
     }
     GatePass(const GatePass&) = delete;
     GatePass& operator=(const GatePass&) = delete;
-    /// False: the database is closed.
+    /// False: the gate is closed.
     explicit operator bool() const { return entered_; }
 
 private:
@@ -59,4 +66,4 @@ private:
     const bool entered_;
 };
 
-}  // namespace fulgur::db
+}  // namespace fulgur
