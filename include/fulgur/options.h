@@ -57,7 +57,7 @@ struct Options {
     /// The database remembers it. Absent: as the database was last told, kNone for a new one.
     /// Pages in other forms stay readable. Once a page was compressed, a build that does not know
     /// compression refuses the database with kUnsupported.
-    std::optional<Compression> compression;
+    std::optional<Compression> compression = std::nullopt;
 };
 
 /// Limits, each tested at the maximum and one past it.
