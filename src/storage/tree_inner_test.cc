@@ -10,6 +10,7 @@
 #include "os/memory_file_system.h"
 #include "os/random.h"
 #include "storage/data_file.h"
+#include "storage/image_codec.h"
 #include "storage/page_image.h"
 #include "storage/space.h"
 #include "storage/tree.h"
@@ -23,7 +24,8 @@ protected:
     TreeInnerTest() {
         data_ = std::make_unique<DataFile>(
             std::move(files_.open("data", os::FileSystem::Mode::kCreate)).value());
-        context_.reset(new TreeContext{frames_, versions_, *data_, space_, clock_, counters_});
+        context_.reset(new TreeContext{frames_, descriptors_, versions_, *data_, space_, clock_,
+                                       counters_, codec_});
         tree_ = std::make_unique<Tree>(*context_);
         tree_->make_empty();
         slot_ = versions_.take_slot();
@@ -89,6 +91,8 @@ protected:
     os::MemoryFileSystem files_;
     os::Arena arena_{2048_MiB};
     FramePool frames_{arena_, 1024_MiB};
+    SlotPool<Descriptor> descriptors_{frames_};
+    ImageCodec codec_{Compression::kNone};
     Versions versions_{8};
     std::unique_ptr<DataFile> data_;
     SpaceManager space_;
