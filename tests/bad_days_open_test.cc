@@ -173,7 +173,8 @@ TEST(OpenTest, NewerFormatIsUnsupported) {
         std::uint64_t ours, theirs;
     };
     // The version; bits without which it may not be written; bits without which not even read.
-    for (const Case& field : {Case{8, 4, 1, 2}, Case{24, 8, 0, 1}, Case{32, 8, 0, 1}}) {
+    for (const Case& field :
+         {Case{8, 4, 1, 2}, Case{24, 8, 0, 1}, Case{32, 8, 0, std::uint64_t{1} << 63}}) {
         SCOPED_TRACE(field.at);
         TempDirectory directory;
         make_database(directory / "db");

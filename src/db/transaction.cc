@@ -132,7 +132,10 @@ Result<void> TransactionState::check_watched(Sequence since, storage::Tree::Budg
         const KeyspaceState& keyspace = *watched.keyspace;
         const char* const what = watched.read ? "another commit changed what this transaction read"
                                               : "another commit wrote this key first";
-        if (watched.read && keyspace.dropped()) {
+        if (keyspace.dropped()) {  // Its tree may be gone.
+            if (!watched.read) {
+                return Error(ErrorCode::kInvalid, "the keyspace was dropped").at(keyspace.name);
+            }
             return Error(ErrorCode::kConflict, "a keyspace that this transaction read was dropped")
                 .at(keyspace.name);
         }

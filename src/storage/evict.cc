@@ -79,7 +79,7 @@ Result<void> Evictor::keep_room() {
 Result<void> Evictor::sweep(std::uint64_t live_max) {
     error_.reset();
     unsigned rounds = 0, steps = 0;
-    while (live_bytes() > live_max && rounds < kRounds && !error_) {
+    while (live_bytes() > live_max && rounds < kRounds) {
         if (steps++ % kStepsPerPin == 0) {
             context_.versions.pin_memory(*slot_);
             host_.trees(trees_);
@@ -133,10 +133,8 @@ Inner* Evictor::find_page(Tree& tree) {
 void Evictor::visit(Tree& tree, Inner& page, bool inner_pages) {
     candidates_.clear();
     collect(page);
-    if (Result<void> imaged = image_dirty(tree); !imaged) {
-        error_ = imaged.error();
-        std::erase_if(candidates_, [](const Candidate& candidate) { return candidate.imaged; });
-    }
+    // Clean leaves can go although dirty ones cannot be written.
+    if (Result<void> imaged = image_dirty(tree); !imaged) error_ = imaged.error();
     os::yield_point("before evicting");
     std::vector<const Candidate*> stayed;
     host_.exclude_writer([&] {
@@ -175,14 +173,15 @@ void Evictor::collect(Inner& page) {
     }
 }
 
-/// Images the dirty candidates and writes them; no latch is held.
+/// Images the dirty candidates and writes them; no latch is held. On failure only what was written
+/// is left of them.
 Result<void> Evictor::image_dirty(Tree& tree) {
     Result<void> done;
     std::size_t kept = 0;
     bool any = false;
     for (Candidate& candidate : candidates_) {
         if (candidate.imaged) {
-            if (!done) continue;
+            if (!done || error_) continue;
             Result<bool> imaged = image(tree, candidate);
             if (!imaged) done = imaged.error();
             if (!imaged || !*imaged) continue;
@@ -194,6 +193,10 @@ Result<void> Evictor::image_dirty(Tree& tree) {
     if (!any) return done;
     if (Result<void> flushed = writer_.flush(); !flushed) {
         if (flushed.error().code() != ErrorCode::kNoSpace) host_.write_failed(flushed.error());
+        std::erase_if(candidates_, [&](const Candidate& candidate) {
+            return candidate.imaged && writer_.waits(candidate.ref.sector);
+        });
+        writer_.discard();
         return flushed;
     }
     return done;

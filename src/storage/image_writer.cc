@@ -59,4 +59,17 @@ Result<void> ImageWriter::flush() {
     return {};
 }
 
+bool ImageWriter::waits(std::uint64_t sector) const {
+    return std::any_of(runs_.begin(), runs_.end(), [sector](const Run& run) {
+        return run.extent.sector <= sector && sector < run.extent.end();
+    });
+}
+
+void ImageWriter::discard() {
+    for (const Run& run : runs_) space_.give_back(run.extent);
+    runs_.clear();
+    abandoned_.clear();
+    buffered_ = 0;
+}
+
 }  // namespace fulgur::storage

@@ -36,6 +36,10 @@ public:
     void abandon(std::uint64_t sector, std::size_t bytes);
     /// Writes what was added. Not synced.
     Result<void> flush();
+    /// After a failed flush, for whose images nothing refers to yet: gives every place back.
+    void discard();
+    /// Whether the image at this place is not written yet.
+    bool waits(std::uint64_t sector) const;
     bool wants_flush() const { return buffered_ >= kFlushBytes; }
     std::uint64_t images() const { return images_; }
     /// Of the image that was added last; it is written when a flush has succeeded since.
