@@ -27,7 +27,7 @@ protected:
     }
 
     /// Rows [0, count) in an order that jumps.
-    void load(std::uint64_t count, std::size_t size = 100, std::uint64_t batch_rows = 100) {
+    void load(std::uint64_t count, std::size_t size = 100, std::uint64_t batch_rows = 25) {
         const Keyspace keyspace = *database_->keyspace("rows");
         for (std::uint64_t n = 0; n < count;) {
             WriteBatch batch;
