@@ -1,6 +1,7 @@
 #include "storage/evict.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/planted.h"
 #include "os/thread.h"
@@ -137,10 +138,11 @@ void Evictor::visit(Tree& tree, Inner& page, bool inner_pages) {
     if (Result<void> imaged = image_dirty(tree); !imaged) error_ = imaged.error();
     os::yield_point("before evicting");
     std::vector<const Candidate*> stayed;
+    const std::span<const Candidate> candidates = candidates_;  // Locked here.
     host_.exclude_writer([&] {
         // Dropped since the hand came here: a checkpoint may be listing its space.
         const bool evicting = tree.evicting();
-        for (const Candidate& candidate : candidates_) {
+        for (const Candidate& candidate : candidates) {
             if (evicting && unlink(tree, page, candidate)) {
                 evicted_.fetch_add(1, std::memory_order_relaxed);
                 if (candidate.imaged) written_.fetch_add(1, std::memory_order_relaxed);
@@ -193,9 +195,12 @@ Result<void> Evictor::image_dirty(Tree& tree) {
     if (!any) return done;
     if (Result<void> flushed = writer_.flush(); !flushed) {
         if (flushed.error().code() != ErrorCode::kNoSpace) host_.write_failed(flushed.error());
-        std::erase_if(candidates_, [&](const Candidate& candidate) {
-            return candidate.imaged && writer_.waits(candidate.ref.sector);
-        });
+        kept = 0;
+        for (const Candidate& candidate : candidates_) {
+            if (candidate.imaged && writer_.waits(candidate.ref.sector)) continue;
+            candidates_[kept++] = candidate;
+        }
+        candidates_.resize(kept);
         writer_.discard();
         return flushed;
     }
