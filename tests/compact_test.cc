@@ -208,6 +208,35 @@ TEST_F(CompactTest, StopsWhenTold) {
     check_rows();
 }
 
+/// What needs a checkpoint, or its lock, would wait for its own caller.
+TEST_F(CompactTest, RefusesWithinItsProgressWhatWouldHang) {
+    open();
+    fill(20'000, 100);
+    erase_if([&](const std::string&) { return !random_.one_in(5); });
+    checkpoint();
+    const auto refused = [](const auto& result) {
+        return !result && result.error().code() == ErrorCode::kInvalid;
+    };
+    Result<Sequence> put = Sequence{};
+    std::uint64_t commits = 0;
+    const Result<Database::CompactReport> report =
+        database_->compact([&](std::uint64_t, std::uint64_t) {
+            EXPECT_TRUE(refused(database_->checkpoint()));
+            EXPECT_TRUE(refused(database_->verify()));
+            EXPECT_TRUE(refused(database_->compact()));
+            EXPECT_TRUE(refused(database_->page_sizes()));
+            EXPECT_TRUE(refused(database_->close()));
+            const std::string value(2'000, 'v');
+            for (; put.ok() && commits < 5'000; ++commits) put = handle_->put("another", value);
+            return false;
+        });
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_GT(commits, 100u);
+    EXPECT_TRUE(refused(put));
+    ASSERT_TRUE(handle_->erase("another").ok());
+    check_rows();
+}
+
 TEST_F(CompactTest, HasNothingToDoTwice) {
     open();
     fill(5'000, 100);

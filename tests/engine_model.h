@@ -67,6 +67,7 @@ private:
     void restart();
     void step();
 
+    State::const_iterator any_of(const State& state);
     void commit();
     void put_one();
     void change_keyspaces();

@@ -119,6 +119,31 @@ TEST_F(EvictionTest, LogIsReplayedInTheBudgetItWasWrittenIn) {
     database_.reset();
 }
 
+TEST_F(EvictionTest, LogOfLargeValuesIsReplayedInALittleBudget) {
+    constexpr std::size_t kSize = 3'000;
+    constexpr std::uint64_t kCount = 5'000;  // 15 MB, which no checkpoint has written.
+    db::EngineOptions options = small_engine(*disk_, "db");
+    options.user.log_bytes_target = 64_MiB;
+    database_.emplace(db::open_database(options).value());
+    load(kCount, kSize);
+    if (HasFatalFailure()) return;
+    ASSERT_TRUE(database_->sync().ok());
+    ASSERT_EQ(database_->stats().checkpoints, 0u);
+    for (const std::uint64_t crash : {3, 4}) {
+        disk_ = disk_->recover(crash);
+        open(kMemoryBudgetMin);
+        if (HasFatalFailure()) return;
+        EXPECT_LE(database_->stats().memory_used, kMemoryBudgetMin);
+        expect_random_rows(kCount, kSize);
+        if (HasFatalFailure()) return;
+    }
+    ASSERT_TRUE(database_->checkpoint().ok());
+    const Result<Database::VerifyReport> report = database_->verify();
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_EQ(report->large_values, kCount);
+    database_.reset();
+}
+
 TEST_F(EvictionTest, ReaderThatNeverEndsGetsBusyAndGoesOnAfterRefresh) {
     open(kMemoryBudgetMin);
     load(kRows / 4);
@@ -212,16 +237,18 @@ TEST_F(EvictionTest, UsedRowsStayWhileAScanOfAllPasses) {
 
 TEST_F(EvictionTest, FullDiskRefusesWritesAndNothingIsLost) {
     open(kMemoryBudgetMin);
-    load(20'011);
+    load(60'013);
     if (HasFatalFailure()) return;
     ASSERT_TRUE(database_->checkpoint().ok());
     disk_->set_capacity(disk_->used_bytes() + 500'000);
     const Keyspace keyspace = *database_->keyspace("rows");
     Result<Sequence> refused = Sequence{};
-    std::uint64_t n = 20'011;
+    std::uint64_t n = 60'013;
     for (; refused.ok() && n < 200'000; ++n) refused = keyspace.put(row_key(n), row_value(n));
     ASSERT_TRUE(is_error(refused, ErrorCode::kNoSpace)) << n;
-    expect_random_rows(20'011);
+    // Dirty pages cannot go; clean ones go for those that are read.
+    expect_random_rows(60'013);
+    if (HasFatalFailure()) return;
     disk_->set_capacity(os::SimFileSystem::kUnlimited);
     const bool poisoned = database_->stats().poisoned;  // The log may have met the end first.
     if (poisoned) {
@@ -230,6 +257,9 @@ TEST_F(EvictionTest, FullDiskRefusesWritesAndNothingIsLost) {
     }
     expect_random_rows(n - 1);
     EXPECT_TRUE(database_->keyspace("rows")->put(row_key(n), row_value(n)).ok());
+    ASSERT_TRUE(database_->checkpoint().ok());
+    const Result<Database::VerifyReport> report = database_->verify();
+    EXPECT_TRUE(report.ok()) << report.error().message();
 }
 
 }  // namespace

@@ -192,8 +192,7 @@ void EngineModel::commit() {
     const std::uint64_t size =
         random_.one_in(6) ? 1 + random_.below(config_.batch_max) : 1 + random_.below(3);
     for (std::uint64_t i = 0; i < size; ++i) {
-        const auto it =
-            std::next(next.begin(), static_cast<std::ptrdiff_t>(random_.below(next.size())));
+        const auto it = any_of(next);
         std::shared_ptr<ModelKeyspace>& to = changed[it->first];
         if (to == nullptr) to = std::make_shared<ModelKeyspace>(*it->second);
         const std::string k = key();
@@ -227,12 +226,15 @@ bool EngineModel::busy(const Result<Sequence>& done) {
     return true;
 }
 
+EngineModel::State::const_iterator EngineModel::any_of(const State& state) {
+    return std::next(state.begin(), static_cast<std::ptrdiff_t>(random_.below(state.size())));
+}
+
 /// By the keyspace's own calls, and read back at once.
 void EngineModel::put_one() {
     State next = now();
     if (next.empty()) return;
-    const auto it =
-        std::next(next.begin(), static_cast<std::ptrdiff_t>(random_.below(next.size())));
+    const auto it = any_of(next);
     auto changed = std::make_shared<ModelKeyspace>(*it->second);
     const Keyspace& keyspace = handles_.at(changed->id);
     const std::string k = key();
@@ -315,8 +317,7 @@ void EngineModel::compact() {
 void EngineModel::thin_out() {
     State next = now();
     if (next.empty()) return;
-    const auto it =
-        std::next(next.begin(), static_cast<std::ptrdiff_t>(random_.below(next.size())));
+    const auto it = any_of(next);
     auto changed = std::make_shared<ModelKeyspace>(*it->second);
     for (auto row = changed->rows.begin(); row != changed->rows.end();) {
         WriteBatch batch;

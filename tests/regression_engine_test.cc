@@ -232,18 +232,21 @@ TEST(RegressionEngineTest, PlaceOfALoggedValueIsNotReusedWhileItsRecordMayBeRepl
 
 // ---- damage -------------------------------------------------------------------------------------
 
+/// A keyspace of many pages, "gone", and one row in "stays"; closed.
+void fill_two_keyspaces(os::SimFileSystem& disk) {
+    Result<Database> database = db::open_database(small_engine(disk, "db"));
+    ASSERT_TRUE(database.ok());
+    const Keyspace gone = *database->keyspace("gone");
+    for (std::uint64_t n = 0; n < 3000; ++n) {
+        ASSERT_TRUE(gone.put(row_key(n), row_value(n, 3000), Durability::kBuffered).ok());
+    }
+    ASSERT_TRUE(database->keyspace("stays")->put("key", "value").ok());
+    ASSERT_TRUE(database->close().ok());
+}
+
 TEST(RegressionEngineTest, DroppedKeyspaceWithADamagedPageDoesNotStopCheckpoints) {
     os::SimFileSystem disk(1);
-    {
-        Result<Database> database = db::open_database(small_engine(disk, "db"));
-        ASSERT_TRUE(database.ok());
-        const Keyspace gone = *database->keyspace("gone");
-        for (std::uint64_t n = 0; n < 3000; ++n) {
-            ASSERT_TRUE(gone.put(row_key(n), row_value(n, 3000), Durability::kBuffered).ok());
-        }
-        ASSERT_TRUE(database->keyspace("stays")->put("key", "value").ok());
-        ASSERT_TRUE(database->close().ok());
-    }
+    ASSERT_NO_FATAL_FAILURE(fill_two_keyspaces(disk));
     // Every page but the catalog's and the other keyspace's: leaves, and inner pages.
     const std::string bytes(*disk.contents("db/data"));
     const std::uint64_t kept = bytes.find("keyvalue") / 4096 * 4096;
@@ -277,16 +280,7 @@ TEST(RegressionEngineTest, DroppedKeyspaceWithADamagedPageDoesNotStopCheckpoints
 /// A read that fails once is no damage: nothing is lost by it.
 TEST(RegressionEngineTest, DroppedKeyspaceThatCannotBeReadNowKeepsItsSpaceForTheNextCheckpoint) {
     os::SimFileSystem disk(1);
-    {
-        Result<Database> database = db::open_database(small_engine(disk, "db"));
-        ASSERT_TRUE(database.ok());
-        const Keyspace gone = *database->keyspace("gone");
-        for (std::uint64_t n = 0; n < 3000; ++n) {
-            ASSERT_TRUE(gone.put(row_key(n), row_value(n, 3000), Durability::kBuffered).ok());
-        }
-        ASSERT_TRUE(database->keyspace("stays")->put("key", "value").ok());
-        ASSERT_TRUE(database->close().ok());
-    }
+    ASSERT_NO_FATAL_FAILURE(fill_two_keyspaces(disk));
     Result<Database> database = db::open_database(small_engine(disk, "db"));
     ASSERT_TRUE(database.ok()) << database.error().message();
     ASSERT_TRUE(database->drop_keyspace("gone").ok());

@@ -215,8 +215,8 @@ public:
     /// Reads the newest checkpoint back from the disk: every checksum, the order of keys, the
     /// nesting of pages, and that used, free and pending space partition the file. Writers go on.
     /// @return kCorruption naming the first fault. `progress(done, total)` is in bytes; it may be
-    /// empty. From within it close, checkpoint and verify return kInvalid; it must not commit,
-    /// which may have to wait for a checkpoint.
+    /// empty. From within it what needs a checkpoint or its lock is refused with kInvalid: close,
+    /// checkpoint, verify, compact, page_sizes, and a commit that would have to wait for one.
     Result<VerifyReport> verify(
         const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
 
@@ -243,6 +243,7 @@ public:
     /// those of this. Each page is written twice at most, and the file may grow by a quarter
     /// meanwhile. A crash at any moment harms nothing, and what was won by then stays.
     /// `progress(done, total)` is in bytes moved, of an estimated total; false ends it soon.
+    /// What it may call is what the one of verify may.
     /// @return kNoSpace: no room for a checkpoint; kPoisoned, kIo; kInvalid after close. Any
     /// thread.
     Result<CompactReport> compact(

@@ -213,6 +213,8 @@ private:
                std::vector<storage::TreeOperation>& tree_operations) noexcept
         REQUIRES(commit_mutex_);
     Result<void> make_large(const SortedOperations& operations, LargeValues& large);
+    Result<void> keep_logged(storage::LargeValue& value, Bytes bytes);
+    Result<std::uint64_t> place_direct(const storage::LargeValue& value, Bytes bytes);
     Result<void> write_direct(storage::LargeValue& value, Bytes bytes);
     void drop_large(LargeValues& large);
     void encode(const SortedOperations& operations, const LargeValues& large,
@@ -246,8 +248,8 @@ private:
     void run_log_ticks();
     void run_checkpoints();
     void end_reads();
-    /// kInvalid inside a callback of this engine's `verify`, which holds the checkpoint mutex.
-    Result<void> check_outside_verify() const;
+    /// kInvalid inside a progress callback of this engine: see progress_scope.h.
+    Result<void> check_outside_progress() const;
 
     // Compaction (engine_compact.cc).
     struct Compaction;

@@ -3,6 +3,7 @@
 
 #include "base/planted.h"
 #include "db/engine.h"
+#include "db/progress_scope.h"
 
 namespace fulgur::db {
 
@@ -32,8 +33,14 @@ void Engine::poison(const Error& cause) {
     poisoned_.store(true, std::memory_order_release);
 }
 
+Result<void> Engine::check_outside_progress() const {
+    if (!ProgressScope::inside(*this)) return {};
+    return Error(ErrorCode::kInvalid,
+                 "called from within a progress callback, which this would wait for");
+}
+
 Result<void> Engine::checkpoint() {
-    if (Result<void> outside = check_outside_verify(); !outside) return outside;
+    if (Result<void> outside = check_outside_progress(); !outside) return outside;
     const GatePass pass(gate_);
     if (!pass) return closed_error();
     os::MutexLock lock(checkpoint_mutex_);
@@ -144,6 +151,7 @@ void Engine::note_no_space(const Error& error) {
 Result<void> Engine::wait_for_log_room() {
     const std::uint64_t most = 2 * options_.user.log_bytes_target;
     while (log_bytes_since_checkpoint_.load(std::memory_order_relaxed) >= most) {
+        if (Result<void> outside = check_outside_progress(); !outside) return outside;
         if (!options_.background) {
             os::MutexLock lock(checkpoint_mutex_);
             return checkpoint_locked();
@@ -277,7 +285,7 @@ void Engine::end_reads() {
 }
 
 Result<void> Engine::close() {
-    if (Result<void> outside = check_outside_verify(); !outside) return outside;
+    if (Result<void> outside = check_outside_progress(); !outside) return outside;
     if (!gate_.close()) {
         gate_.wait_until_finished();
         return closed_error();

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/planted.h"
 #include "db/engine.h"
+#include "db/progress_scope.h"
 #include "os/thread.h"
 
 namespace fulgur::db {
@@ -235,7 +236,7 @@ bool Engine::make_room_for_commit(const Error& refusal, std::uint64_t bytes, int
     if (tries == kTriesMax || bytes > frames_.budget()) return false;
     if (evictor_ != nullptr && evictor_->make_room(std::max(bytes, frames_.budget() / 16)).ok())
         return true;
-    if (recovering_) return false;
+    if (recovering_ || ProgressScope::inside(*this)) return false;
     if (int waits = tries; wait_for_walker(waits)) return true;
     const bool anything = log_bytes_since_checkpoint_.load(std::memory_order_relaxed) != 0;
     return evictor_ != nullptr && anything && checkpoint().ok() && evictor_->make_room(bytes).ok();
@@ -322,18 +323,9 @@ Result<void> Engine::make_large(const SortedOperations& operations, LargeValues&
         auto value = std::make_unique<LargeValue>();
         value->length = bytes.size();
         value->checksum = hash64(bytes);
-        if (bytes.size() > kLoggedValueBytesMax) {
-            if (Result<void> written = write_direct(*value, bytes); !written) return written;
-        } else {
-            const std::size_t size = storage::frame_bytes_for(bytes.size());
-            for (int tries = 0; !frames_.has_room(size); ++tries) {
-                if (!make_room_for_commit(over_budget(), size, tries)) return over_budget();
-            }
-            if (evictor_ != nullptr) evictor_->note_taken();
-            char* memory = frames_.allocate(size);
-            std::memcpy(memory, bytes.data(), bytes.size());
-            value->bytes.store(memory, std::memory_order_relaxed);
-        }
+        Result<void> kept = bytes.size() > kLoggedValueBytesMax ? write_direct(*value, bytes)
+                                                                : keep_logged(*value, bytes);
+        if (!kept) return kept;
         const LargeReference reference{value->length, value->checksum, 0,
                                        reinterpret_cast<std::uint64_t>(value.get())};
         const auto* encoded = reinterpret_cast<const char*>(&reference);
@@ -344,18 +336,44 @@ Result<void> Engine::make_large(const SortedOperations& operations, LargeValues&
     return {};
 }
 
-/// Written and synced before the log names it.
-Result<void> Engine::write_direct(LargeValue& value, Bytes bytes) {
+/// In memory until a checkpoint writes it. While the log is replayed none does, so the half of the
+/// budget is left to the leaves that refer to such values: they must stay in memory.
+Result<void> Engine::keep_logged(LargeValue& value, Bytes bytes) {
+    const std::size_t size = storage::frame_bytes_for(bytes.size());
+    if (recovering_ && !frames_.has_room(size + frames_.budget() / 2)) {
+        Result<std::uint64_t> sector = place_direct(value, bytes);
+        if (!sector) return sector.error();
+        value.sector.store(*sector, std::memory_order_release);
+        return {};
+    }
+    for (int tries = 0; !frames_.has_room(size); ++tries) {
+        if (!make_room_for_commit(over_budget(), size, tries)) return over_budget();
+    }
+    if (evictor_ != nullptr) evictor_->note_taken();
+    char* memory = frames_.allocate(size);
+    std::memcpy(memory, bytes.data(), bytes.size());
+    value.bytes.store(memory, std::memory_order_relaxed);
+    return {};
+}
+
+/// Writes a value to a place that the next checkpoint need not refer to. Not synced.
+Result<std::uint64_t> Engine::place_direct(const LargeValue& value, Bytes bytes) {
     Result<std::uint64_t> sector =
         space_.allocate(value.sectors(), storage::SpaceManager::Emission::kLater);
-    if (!sector) return sector.error();
-    Result<void> done = data_->write(*sector, bytes);
-    if (!done) {
+    if (!sector) return sector;
+    if (Result<void> done = data_->write(*sector, bytes); !done) {
         if (done.error().code() != ErrorCode::kNoSpace) poison(done.error());
         space_.give_back({*sector, value.sectors()});
-        return done;
+        return done.error();
     }
-    if (done = data_->sync(); !done) {
+    return sector;
+}
+
+/// Written and synced before the log names it.
+Result<void> Engine::write_direct(LargeValue& value, Bytes bytes) {
+    Result<std::uint64_t> sector = place_direct(value, bytes);
+    if (!sector) return sector.error();
+    if (Result<void> done = data_->sync(); !done) {
         poison(done.error());
         return done;
     }

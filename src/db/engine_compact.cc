@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "db/engine.h"
+#include "db/progress_scope.h"
 
 namespace fulgur::db {
 
@@ -42,6 +43,7 @@ struct Engine::Compaction {
 
 Result<Database::CompactReport> Engine::compact(
     const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
+    if (Result<void> outside = check_outside_progress(); !outside) return outside.error();
     const GatePass pass(gate_);
     if (!pass) return closed_error();
     Compaction work{progress, {}, 0};
@@ -82,10 +84,12 @@ Result<void> Engine::relocate(Extent from, Extent to, Compaction& work) {
     storage::Relocation relocation;
     relocation.from = from;
     relocation.to = to;
-    relocation.go_on = [&work](std::uint64_t bytes) {
+    relocation.go_on = [this, &work](std::uint64_t bytes) {
         work.report.bytes_moved += bytes;
         work.total = std::max(work.total, work.report.bytes_moved);
-        return !work.progress || work.progress(work.report.bytes_moved, work.total);
+        if (!work.progress) return true;
+        const ProgressScope scope(*this);
+        return work.progress(work.report.bytes_moved, work.total);
     };
     {
         os::MutexLock lock(checkpoint_mutex_);

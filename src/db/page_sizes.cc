@@ -28,6 +28,7 @@ Result<void> add_sizes(storage::DataFile& data, const PageRef& ref, Database::Pa
 }  // namespace
 
 Result<Database::PageSizes> Engine::page_sizes() {
+    if (Result<void> outside = check_outside_progress(); !outside) return outside.error();
     const GatePass pass(gate_);
     if (!pass) return closed_error();
     os::MutexLock lock(checkpoint_mutex_);

@@ -98,7 +98,7 @@ Result<Sequence> TransactionState::commit(Durability durability) {
         end();
         return *forgotten;
     }
-    // The moment stays registered; the memory that views held may go.
+    // The memory that views held may go.
     reader->refresh();
     std::vector<CommitOperation> operations = writes.operations();
     Result<Sequence> done = engine->commit_checked(operations, *this, durability);
@@ -160,8 +160,12 @@ Result<void> TransactionState::before_commit() {
     list_watched();
     const Sequence visible = engine->versions().visible();
     checked_ = visible;
-    if (visible == snapshot) return {};
-    return check_watched(snapshot, storage::Tree::Budget::kMakeRoom);
+    Result<void> passed = visible == snapshot
+                              ? Result<void>()
+                              : check_watched(snapshot, storage::Tree::Budget::kMakeRoom);
+    // What the commit has evicted is to be free for it. The moment stays registered.
+    TransactionAccess::unpin(*reader);
+    return passed;
 }
 
 Result<void> TransactionState::at_commit() {
@@ -171,6 +175,12 @@ Result<void> TransactionState::at_commit() {
     Result<void> passed = check_watched(checked_, storage::Tree::Budget::kHolds);
     if (passed) checked_ = visible;
     return passed;
+}
+
+void TransactionAccess::unpin(Reader& reader) {
+    ReaderState& state = *reader.state_;
+    state.views.end();
+    state.engine->versions().unpin(*state.slot);
 }
 
 Result<ReaderHandle> TransactionAccess::make_snapshot_reader(

@@ -8,6 +8,8 @@
 //                  Mostly nothing was committed since, and this costs one comparison.
 // That is exact: a version above the moment is found by the first check if it was visible then, and
 // by the second if it came later. storage/tree_changes.cc argues why consolidation hides none.
+// Between the two the transaction is pinned no more, only registered; the second is under the
+// writer's pin.
 //
 // Why that makes commits serializable: every read gives the same answer at the moment of the commit
 // as it did at the transaction's own, so the whole transaction could have run at that moment,
@@ -42,6 +44,8 @@ struct TransactionAccess {
     /// A reader whose moment is registered until it ends: refreshing it moves its pin only.
     static Result<ReaderHandle> make_snapshot_reader(const std::shared_ptr<Engine>& engine);
     static Reader make_reader(ReaderHandle state) { return Reader(std::move(state)); }
+    /// It reads no more, but its moment stays registered until it ends.
+    static void unpin(Reader& reader);
     static KeyspaceState& state(const Keyspace& keyspace) {
         return *static_cast<KeyspaceState*>(keyspace.state_);
     }

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "db/engine.h"
+#include "db/progress_scope.h"
 #include "storage/page_image.h"
 
 namespace fulgur::db {
@@ -125,19 +126,11 @@ private:
     Database::VerifyReport report_;
 };
 
-/// The engine whose progress this thread is being told.
-thread_local const Engine* telling_progress_of = nullptr;
-
 }  // namespace
-
-Result<void> Engine::check_outside_verify() const {
-    if (telling_progress_of != this) return {};
-    return Error(ErrorCode::kInvalid, "called from within the progress of verify");
-}
 
 Result<Database::VerifyReport> Engine::verify(
     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-    if (Result<void> outside = check_outside_verify(); !outside) return outside.error();
+    if (Result<void> outside = check_outside_progress(); !outside) return outside.error();
     const GatePass pass(gate_);
     if (!pass) return closed_error();
     os::MutexLock lock(checkpoint_mutex_);
@@ -152,9 +145,8 @@ Result<Database::VerifyReport> Engine::verify(
         storage::kSectorBytes;
     const auto tell = [&](std::uint64_t done, std::uint64_t of) {
         if (!progress) return;
-        const Engine* const outer = std::exchange(telling_progress_of, this);
+        const ProgressScope scope(*this);
         progress(done, of);
-        telling_progress_of = outer;
     };
     Verifier verifier(*data_, tell, total);
     verifier.own(superblock.catalog.extent());

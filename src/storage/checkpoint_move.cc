@@ -58,7 +58,7 @@ std::optional<PageRef> Checkpointer::copy_image(const PageRef& ref) {
     PageRef copy = ref;
     copy.sector = *sector;
     copy.checkpoint = number_;
-    moving_->moved(bytes.size());
+    moving_->moved_bytes += bytes.size();
     return copy;
 }
 
@@ -97,6 +97,7 @@ Result<void> Checkpointer::make_moves(std::span<const ImagedLeaf> imaged) {
         if (!copy) continue;
         move.to = *copy;
         moves_[made++] = move;
+        moving_->tell();
         if (!writer_.wants_flush()) continue;
         if (Result<void> flushed = flush(); !flushed) {
             moves_.resize(made);
@@ -215,7 +216,7 @@ Result<std::uint64_t> Checkpointer::move_value(LargeValue& value, std::vector<Mo
         return from;
     }
     moved.push_back({&value, from, to.sector});
-    moving_->moved(value.length);
+    moving_->moved_bytes += value.length;
     return to.sector;
 }
 

@@ -36,6 +36,7 @@ Result<void> Checkpointer::walk(const CheckpointTree& target) {
         context_.versions.pin_memory(*slot_);
         Result<bool> seen = visit(tree, key, more, entries);
         if (!seen) return seen.error();
+        if (moving_ != nullptr) moving_->tell();
         if (writer_.wants_flush()) {
             if (Result<void> flushed = flush(); !flushed) return flushed;
         }
@@ -167,6 +168,7 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
         }
         imaged[i] = std::move(*image);
         os::yield_point("leaf imaged");
+        if (moving_ != nullptr) moving_->tell();
         if (!writer_.wants_flush()) continue;
         // Large values are copied on their way out: not more of them than one flush takes.
         if (Result<void> flushed = flush(); !flushed) {

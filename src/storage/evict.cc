@@ -180,31 +180,33 @@ void Evictor::collect(Inner& page) {
 Result<void> Evictor::image_dirty(Tree& tree) {
     Result<void> done;
     std::size_t kept = 0;
-    bool any = false;
     for (Candidate& candidate : candidates_) {
         if (candidate.imaged) {
             if (!done || error_) continue;
             Result<bool> imaged = image(tree, candidate);
             if (!imaged) done = imaged.error();
             if (!imaged || !*imaged) continue;
-            any = true;
+            if (writer_.wants_flush()) done = writer_.flush();
         }
         candidates_[kept++] = candidate;
     }
     candidates_.resize(kept);
-    if (!any) return done;
-    if (Result<void> flushed = writer_.flush(); !flushed) {
-        if (flushed.error().code() != ErrorCode::kNoSpace) host_.write_failed(flushed.error());
-        kept = 0;
-        for (const Candidate& candidate : candidates_) {
-            if (candidate.imaged && writer_.waits(candidate.ref.sector)) continue;
-            candidates_[kept++] = candidate;
-        }
-        candidates_.resize(kept);
-        writer_.discard();
-        return flushed;
+    Result<void> flushed = writer_.flush();
+    if (flushed) return done;
+    if (flushed.error().code() != ErrorCode::kNoSpace) host_.write_failed(flushed.error());
+    forget_unwritten();
+    return flushed;
+}
+
+/// After a failed flush: nothing of it refers to the disk.
+void Evictor::forget_unwritten() {
+    std::size_t kept = 0;
+    for (const Candidate& candidate : candidates_) {
+        if (candidate.imaged && writer_.waits(candidate.ref.sector)) continue;
+        candidates_[kept++] = candidate;
     }
-    return done;
+    candidates_.resize(kept);
+    writer_.discard();
 }
 
 /// @return false: it holds large values, and stays.

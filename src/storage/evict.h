@@ -62,10 +62,9 @@ public:
     };
 
     /// @param reserve_bytes  that keep_room keeps free; 0: what readers turn out to need. What
-    /// leaves
-    ///        memory after a reader has pinned cannot be used again before that pin ends, so as
-    ///        much should be free when it begins as will come in meanwhile: a quarter of the budget
-    ///        at first, then twice what pins lately kept, within a sixteenth and a half.
+    ///        leaves memory after a reader has pinned cannot be used again before that pin ends, so
+    ///        as much should be free when it begins as will come in meanwhile: a quarter of the
+    ///        budget at first, then twice what pins lately kept, within a sixteenth and a half.
     Evictor(TreeContext& context, Host host, std::uint64_t reserve_bytes);
 
     /// Makes `bytes` free, and some more for those who come next.
@@ -103,6 +102,7 @@ private:
     void collect(Inner& page) REQUIRES(mutex_);
     Result<void> image_dirty(Tree& tree) REQUIRES(mutex_);
     Result<bool> image(Tree& tree, Candidate& candidate) REQUIRES(mutex_);
+    void forget_unwritten() REQUIRES(mutex_);
     bool unlink(Tree& tree, Inner& page, const Candidate& candidate);
     bool unlink_inner(Tree& tree, Inner& page);
 

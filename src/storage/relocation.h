@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "storage/extent.h"
 
@@ -12,18 +13,19 @@ namespace fulgur::storage {
 struct Relocation {
     Extent from;
     Extent to;  ///< reaches beyond the end of the file: the file may grow
-    /// Told of each thing that was moved; false: move no more. May be empty.
+    /// Told of what was moved, while no latch is held; false: move no more. May be empty.
     std::function<bool(std::uint64_t bytes)> go_on;
 
     std::uint64_t moved_bytes = 0;
+    std::uint64_t told_bytes = 0;
     bool stopped = false;
 
     bool concerns(std::uint64_t sector) const {
         return !stopped && sector >= from.sector && sector < from.end();
     }
-    void moved(std::uint64_t bytes) {
-        moved_bytes += bytes;
-        if (go_on && !go_on(bytes)) stopped = true;
+    void tell() {
+        const std::uint64_t bytes = moved_bytes - std::exchange(told_bytes, moved_bytes);
+        if (bytes != 0 && go_on && !go_on(bytes)) stopped = true;
     }
 };
 

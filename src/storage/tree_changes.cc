@@ -6,6 +6,8 @@
 //   * a tombstone goes with everything above it only when nothing below it is kept. The version
 //     that the moment sees is kept, so it was absent then and is absent now: that the key was there
 //     in between is not to be seen from either end, and no conflict.
+// A later moment may be asked about as well, once nothing has changed up to it: what the registered
+// one sees is what that one sees.
 //
 // Pages tell by `newest` that nothing in them is above the moment; so do the references of pages
 // that are not in memory. Only what changed since is looked into or read.
