@@ -42,16 +42,12 @@ if(TARGET cli_test)
     target_link_libraries(cli_test PRIVATE fulgur_cli_room)
 endif()
 
-# Whole-system tests. Those that start the command find it as FULGUR_COMMAND.
+# Whole-system tests.
 file(GLOB system_tests CONFIGURE_DEPENDS tests/*_test.cc)
 foreach(source IN LISTS system_tests)
     get_filename_component(name ${source} NAME_WE)
     fulgur_test(${name} ${source})
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-    target_compile_definitions(${name} PRIVATE FULGUR_COMMAND="${CMAKE_BINARY_DIR}/fulgur")
-    if(TARGET fulgur_cli)
-        add_dependencies(${name} fulgur_cli)
-    endif()
 endforeach()
 
 file(GLOB fuzzers CONFIGURE_DEPENDS fuzz/*_fuzzer.cc)

@@ -290,7 +290,7 @@ def count_counts(name, code, text):
 def asan(suite, long):
     tests = room_tests(ROOMS) + sources("tests/*_test.cc")
     fuzzers = sources("fuzz/*_fuzzer.cc")
-    count = suite.build("asan", [*tests, *fuzzers, "fulgur_cli"])
+    count = suite.build("asan", [*tests, *fuzzers])
     if count.failed:
         return count
     count.add(run_gtests(suite, "asan", tests, long))
