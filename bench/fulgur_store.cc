@@ -12,11 +12,11 @@ namespace fulgur::bench {
 namespace {
 
 template <typename T>
-T take(Result<T> result) {
+T take(Result<T>&& result) {
     if (!result) throw Failure("fulgur: " + result.error().message());
     return *std::move(result);
 }
-void take(const Result<void>& result) {
+void take(Result<void>&& result) {
     if (!result) throw Failure("fulgur: " + result.error().message());
 }
 
@@ -25,9 +25,9 @@ class FulgurSession final : public Session {
     template <typename Read>
     auto refreshing(const Read& read) {
         auto result = read();
-        if (!result && result.error().code() == ErrorCode::kBusy) {
+        if (!result && result.error().code() == ErrorCode::kBusy) [[unlikely]] {
             renew();
-            result = read();
+            return take(read());
         }
         return take(std::move(result));
     }
