@@ -394,7 +394,7 @@ INSTANTIATE_TEST_SUITE_P(
                     .keys = 4000,
                     .batch_max = 1000},
         ModelConfig{.name = "evicting",
-                    .seeds = 3,
+                    .seeds = 1,
                     .restart_one_in = 80,
                     .checkpoint_one_in = 30,
                     .snapshots_held = 1,
@@ -404,7 +404,7 @@ INSTANTIATE_TEST_SUITE_P(
         // The simulated disk keeps each unsynced version of a sector, and a thread that evicts
         // all the time writes many: short lives keep them few.
         ModelConfig{.name = "evicting_beside",
-                    .seeds = 2,
+                    .seeds = 1,
                     .steps = 120,
                     .background = true,
                     .restart_one_in = 30,

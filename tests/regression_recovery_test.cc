@@ -79,7 +79,7 @@ TEST(RegressionRecoveryTest, SuperblockThatCouldNotBeReadOnceDoesNotComeBack) {
 }
 
 TEST(RegressionRecoveryTest, SuperblockWhoseSyncFailedIsSyncedBeforeItIsBuiltUpon) {
-    const Seeds seeds(kSlowBuild ? 60 : 400);
+    const Seeds seeds(kSlowBuild ? 40 : 120);
     unsigned crashed = 0;
     for (std::uint64_t seed = seeds.first; seed <= seeds.last; ++seed) {
         SCOPED_TRACE(::testing::Message() << "run again with FULGUR_SEED=" << seed);

@@ -393,15 +393,16 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
-constexpr std::uint64_t kSeeds = 300;
+constexpr std::uint64_t kSeeds = 150;
 #else
-constexpr std::uint64_t kSeeds = 2000;
+constexpr std::uint64_t kSeeds = 1000;
 #endif
 
 TEST(SimulationTest, EveryFailureLeavesAPrefixWithAllThatWasAcknowledged) {
     std::map<std::string, os::SimFileSystem::SiteCount> sites;
     const std::uint64_t only = from_environment("FULGUR_SEED", 0);
-    const std::uint64_t seeds = only != 0 ? only : from_environment("FULGUR_SEEDS", kSeeds);
+    const std::uint64_t usual = from_environment("FULGUR_LONG", 0) != 0 ? 10 * kSeeds : kSeeds;
+    const std::uint64_t seeds = only != 0 ? only : from_environment("FULGUR_SEEDS", usual);
     for (std::uint64_t seed = only != 0 ? only : 1; seed <= seeds; ++seed) {
         Simulation simulation(seed);
         simulation.run();
