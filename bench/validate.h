@@ -53,6 +53,8 @@ struct TargetOutcome {
 /// Throws BenchError with the name and the target's number for what is no target.
 std::vector<Target> read_targets(const std::string& path);
 std::vector<Target> parse_targets(const std::string& text, const std::string& name);
+/// Those of the engine itself, which a run with --figures answers.
+std::vector<Target> engine_targets();
 
 /// In the order of the targets, then of the results.
 std::vector<TargetOutcome> validate(const Run& run, const std::vector<Target>& targets);

@@ -1,4 +1,5 @@
 #include "bench/validate.h"
+#include "bench/workload.h"
 
 #include <gtest/gtest.h>
 
@@ -101,6 +102,14 @@ TEST(ValidateTest, AResultWithoutFiguresMissesItsTargets) {
     EXPECT_NE(to_text(outcomes).find("MISSED fillseq fulgur"), std::string::npos);
     EXPECT_NE(to_text(outcomes).find("refused: no space"), std::string::npos);
     EXPECT_EQ(to_json(outcomes)["met"], false);
+}
+
+TEST(ValidateTest, TheEnginesOwnTargetsAreOfWorkloadsThatThereAre) {
+    EXPECT_GT(engine_targets().size(), 20u);
+    for (const Target& target : engine_targets()) {
+        if (target.workload.empty()) continue;
+        EXPECT_NE(find_workload(target.workload), nullptr) << target.workload;
+    }
 }
 
 TEST(ValidateTest, TargetsThatSayNothingOrTooMuchAreRefused) {

@@ -67,7 +67,7 @@ private:
     void restart();
     void step();
 
-    State::const_iterator any_of(const State& state);
+    State::iterator any_of(State& state);
     void commit();
     void put_one();
     void change_keyspaces();

@@ -226,7 +226,7 @@ bool EngineModel::busy(const Result<Sequence>& done) {
     return true;
 }
 
-EngineModel::State::const_iterator EngineModel::any_of(const State& state) {
+EngineModel::State::iterator EngineModel::any_of(State& state) {
     return std::next(state.begin(), static_cast<std::ptrdiff_t>(random_.below(state.size())));
 }
 

@@ -16,7 +16,9 @@ struct Arguments {
 
 ExitCode run(Context& context, const Arguments& arguments) {
     const bench::Run run = bench::read_run(arguments.file);
-    const std::vector<bench::Target> targets = bench::read_targets(arguments.targets);
+    const std::vector<bench::Target> targets = arguments.targets.empty()
+                                                   ? bench::engine_targets()
+                                                   : bench::read_targets(arguments.targets);
     for (const std::string& warning : run.warnings) context.note(warning);
     if (run.quick && !arguments.allow_quick) {
         return fail_bench(context, bench::Exit::kEnvironmentRefused,
@@ -40,8 +42,8 @@ Command add_bench_validate(CLI::App& bench) {
     app->add_option("FILE", arguments->file, "What `fulgur bench run --out` wrote")
         ->required()
         ->type_name("");
-    app->add_option("--targets", arguments->targets, "The targets, see docs/bench-format.md")
-        ->required()
+    app->add_option("--targets", arguments->targets,
+                    "The targets, see docs/bench-format.md (default: the engine's own)")
         ->type_name("FILE");
     app->add_flag("--allow-quick", arguments->allow_quick, "Accept a quick run");
     app->footer("Exit codes: 0 all met; 2 an error; 4 a target was missed; 5 a quick run.");

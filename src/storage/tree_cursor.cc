@@ -16,16 +16,12 @@ void TreeCursor::set_error(const Error& error) {
     valid_ = false;
 }
 
-/// Index of the first record whose key is not below `key`.
+/// The first place whose key is not below `key`.
 std::size_t TreeCursor::lower_bound(Bytes key) const {
     const Leaf& leaf = *place_.leaf;
     if (key <= leaf.low()) return 0;
-    if (leaf.has_high() && key >= leaf.high()) return records_.size();
-    const Bytes suffix = key.substr(leaf.prefix_size);
-    const auto it = std::lower_bound(
-        records_.begin(), records_.end(), suffix,
-        [](const Record& record, Bytes wanted) { return record.suffix() < wanted; });
-    return static_cast<std::size_t>(it - records_.begin());
+    if (leaf.has_high() && key >= leaf.high()) return rows_.end();
+    return rows_.lower_bound(key.substr(leaf.prefix_size));
 }
 
 bool TreeCursor::enter(Result<Tree::Place> place) {
@@ -35,14 +31,15 @@ bool TreeCursor::enter(Result<Tree::Place> place) {
     }
     place_ = *place;
     std::size_t n = place_.leaf->count.load(std::memory_order_acquire);
-    if (n > place_.leaf->sorted_count + kTailMax) {
-        tree_.tidy_leaf(place_);
+    if (const std::size_t tail = n - place_.leaf->sorted_count; tail != 0) {
+        thread_local unsigned met = 0;
+        if (tail > kTailMax || ++met % kListings == 0) tree_.tidy_leaf(place_);
     }
     const Leaf& leaf = *place_.leaf;
-    merge_.visible(leaf, n, snapshot_, records_);
+    rows_.enter(leaf, n, snapshot_);
     first_ = range_.begin.empty() ? 0 : lower_bound(range_.begin);
-    const bool ends_here = range_.end && (!leaf.has_high() || Bytes(*range_.end) < leaf.high());
-    limit_ = ends_here ? lower_bound(*range_.end) : records_.size();
+    ends_here_ = range_.end && (!leaf.has_high() || Bytes(*range_.end) < leaf.high());
+    limit_ = ends_here_ ? lower_bound(*range_.end) : rows_.end();
     key_.assign(leaf.prefix());
     return true;
 }
@@ -87,12 +84,12 @@ bool TreeCursor::enter_previous() {
 void TreeCursor::show() {
     valid_ = true;
     key_.resize(place_.leaf->prefix_size);
-    key_.append(records_[position_].suffix());
+    key_.append(rows_.row(position_).suffix());
 }
 
 void TreeCursor::settle_forward() {
-    while (position_ >= limit_) {
-        if (limit_ < records_.size() || !enter_next()) {
+    while (!rows_.find_from(position_, limit_)) {
+        if (ends_here_ || !enter_next()) {
             valid_ = false;
             return;
         }
@@ -100,25 +97,30 @@ void TreeCursor::settle_forward() {
     show();
 }
 
-/// To the record before `position_`, in this leaf or an earlier one.
+/// To the row before `position_`, in this leaf or an earlier one.
 void TreeCursor::step_back() {
-    while (position_ <= first_) {
+    while (!rows_.find_before(position_, first_)) {
         if (first_ > 0 || !enter_previous()) {
             valid_ = false;
             return;
         }
     }
-    --position_;
     show();
 }
 
+void TreeCursor::seek_to_first() { seek_inside(range_.begin); }
+
 void TreeCursor::seek(Bytes key) {
-    if (key < Bytes(range_.begin)) key = range_.begin;
+    fence_.assign(key);  // It may be a view of the key at hand.
+    seek_inside(std::max(Bytes(fence_), Bytes(range_.begin)));
+}
+
+/// @param key  not below the range, nor in `key_`.
+void TreeCursor::seek_inside(Bytes key) {
     valid_ = false;
     if (range_.end && key >= Bytes(*range_.end)) return;
-    fence_.assign(key);
-    if (!enter(tree_.place_for(fence_))) return;
-    position_ = lower_bound(fence_);
+    if (!enter(tree_.place_for(key))) return;
+    position_ = key == Bytes(range_.begin) ? first_ : lower_bound(key);
     settle_forward();
 }
 
@@ -131,7 +133,7 @@ void TreeCursor::seek_to_last() {
 }
 
 void TreeCursor::next() {
-    ++position_;
+    position_ = rows_.behind(position_);
     settle_forward();
 }
 

@@ -1,9 +1,9 @@
 // A walk over one tree at one moment, both ways.
 //
-// On entering a leaf the cursor lists the versions its moment sees, in key order, so that a step
-// inside a leaf is one index. The next leaf comes from the lowest inner page it came through: a
-// page that was live after the moment was taken is good for the whole pin (tree.h), so that a walk
-// descends once per inner page. Forward, the leaf after the next is prefetched.
+// Inside a leaf leaf_rows.h finds the rows that the moment sees. The next leaf comes from the
+// lowest inner page it came through: a page that was live after the moment was taken is good for
+// the whole pin (tree.h), so that a walk descends once per inner page. Forward, the leaf after the
+// next is prefetched.
 //
 // Thread safety: one thread; its reader must stay pinned.
 #pragma once
@@ -14,6 +14,7 @@
 
 #include <fulgur/key_range.h>
 
+#include "storage/leaf_rows.h"
 #include "storage/tree.h"
 
 namespace fulgur::storage {
@@ -26,9 +27,9 @@ public:
     /// Valid until the next step.
     Bytes key() const { return key_; }
     /// Valid as long as the reader is pinned.
-    const Record& record() const { return records_[position_]; }
+    Record record() const { return rows_.row(position_); }
 
-    void seek_to_first() { seek(range_.begin); }
+    void seek_to_first();
     void seek_to_last();
     void seek(Bytes key);
     void next();
@@ -38,9 +39,13 @@ public:
     void set_error(const Error& error);
 
 private:
-    /// A leaf's unsorted tail above this is worth sorting once for all who come later.
+    /// A leaf's unsorted tail above this is worth sorting once for all who come later; a shorter
+    /// one is when many come, of whom each would have to list the leaf's rows: one in so many does
+    /// it.
     static constexpr std::size_t kTailMax = 8;
+    static constexpr unsigned kListings = 8;
 
+    void seek_inside(Bytes key);
     bool enter(Result<Tree::Place> place);
     std::size_t lower_bound(Bytes key) const;
     bool enter_next();
@@ -53,11 +58,11 @@ private:
     const Sequence snapshot_;
     const KeyRange range_;
     Tree::Place place_;
-    LeafMerge merge_;
-    std::vector<Record> records_;  ///< of the leaf at hand, as the moment sees it
+    LeafRows rows_;  ///< of the leaf at hand
     std::size_t position_ = 0;
-    std::size_t first_ = 0;  ///< bounds of the range inside records_
+    std::size_t first_ = 0;  ///< bounds of the range inside rows_
     std::size_t limit_ = 0;
+    bool ends_here_ = false;  ///< the range ends inside the leaf
     std::string key_;
     std::string fence_;
     std::optional<Error> error_;
