@@ -47,11 +47,11 @@ std::optional<ExitCode> choose_sides(Context& context, const RunArguments& argum
     if (words == "none") return std::nullopt;
     for (const std::string& name : split(words)) {
         if (name == "all") {
-            // The variants of a peer are asked for by name.
+            // The variants of a peer are asked for by name, but for the one that figures name.
             for (const bench::Side& side : bench::sides()) {
-                if (&side == plan.sides.front() || side.name.find('-') != std::string::npos) {
-                    continue;
-                }
+                const bool variant = side.name.find('-') != std::string::npos &&
+                                     !(arguments.figures && side.name == "lmdb-writemap");
+                if (&side == plan.sides.front() || variant) continue;
                 if (side.open == nullptr) {
                     context.note(side.name + " is left out: this build lacks it (" + side.package +
                                  ")");
