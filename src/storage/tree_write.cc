@@ -29,7 +29,13 @@ std::size_t record_bytes_max(const TreeOperation& operation) {
 Result<void> Tree::prepare(std::span<TreeOperation> operations, std::uint64_t& bytes) {
     std::array<Bytes, kGroupMax> keys;
     std::array<Leaf*, kGroupMax> leaves;
-    for (std::size_t begin = 0; begin < operations.size(); begin += kGroupMax) {
+    for (std::size_t begin = 0; begin < operations.size();) {
+        // Sorted operations: the leaf at hand may cover some more.
+        if (begin != 0 && operations[begin - 1].leaf->covers(operations[begin].key)) {
+            operations[begin].leaf = operations[begin - 1].leaf;
+            ++begin;
+            continue;
+        }
         const std::size_t n = std::min(kGroupMax, operations.size() - begin);
         for (std::size_t i = 0; i < n; ++i) keys[i] = operations[begin + i].key;
         if (n == 1) {
@@ -45,6 +51,7 @@ Result<void> Tree::prepare(std::span<TreeOperation> operations, std::uint64_t& b
             // If there is no room for all of them, the next try is to find these still here.
             leaves[i]->mark_referenced();
         }
+        begin += n;
     }
     // Sorted operations meet their leaves in order: add up what each leaf must take.
     for (std::size_t begin = 0; begin < operations.size();) {
@@ -142,7 +149,12 @@ void Tree::apply(std::span<TreeOperation> operations, Sequence sequence) noexcep
 /// @param latched  the leaf whose latch the caller holds, or null; the same on return.
 void Tree::apply_one(const TreeOperation& operation, Sequence sequence, Leaf*& latched) {
     const std::uint8_t print = print_of(hash64(operation.key));
-    for (Leaf* leaf = operation.leaf;;) {
+    Leaf* leaf = operation.leaf;
+    if (leaf->replaced.load(std::memory_order_relaxed) != 0 && latched != nullptr &&
+        latched->covers(operation.key)) {
+        leaf = latched;  // It came in its place for the operation before.
+    }
+    for (;;) {
         if (latched != leaf) {
             if (latched != nullptr) unlatch(latched->latch);
             latched = nullptr;
