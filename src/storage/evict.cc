@@ -23,6 +23,13 @@ bool is_clean(const Leaf& leaf) {
     return leaf.disk != nullptr && leaf.imaged_count == leaf.count.load(std::memory_order_acquire);
 }
 
+/// The second chance, which it has once.
+bool take_mark(Leaf& leaf) {
+    const auto marks = leaf.marks.fetch_and(static_cast<std::uint8_t>(~PageHeader::kReferenced),
+                                            std::memory_order_relaxed);
+    return (marks & PageHeader::kReferenced) != 0;
+}
+
 }  // namespace
 
 Evictor::Evictor(TreeContext& context, Host host, std::uint64_t reserve_bytes)
@@ -103,7 +110,11 @@ bool Evictor::step(bool inner_pages) {
     Inner* page = find_page(tree);
     const bool last = page == nullptr || !page->has_high();
     std::string next = last ? std::string() : std::string(page->high());
-    if (page != nullptr) visit(tree, *page, inner_pages);
+    if (page != nullptr) {
+        visit(tree, *page, inner_pages);
+    } else {
+        visit_root_leaf(tree);
+    }
     key_ = std::move(next);
     if (last) ++tree_;
     return false;
@@ -129,6 +140,14 @@ Inner* Evictor::find_page(Tree& tree) {
         }
         if (!again) return page;
     }
+}
+
+/// A root that is a leaf stays, but not the bytes of its large values.
+void Evictor::visit_root_leaf(Tree& tree) {
+    const ChildWord word = load_child(tree.root());
+    if (!word.resident() || word.page()->level != 0) return;
+    Leaf& leaf = *static_cast<Leaf*>(word.page());
+    if (!take_mark(leaf)) tree.drop_large_bytes(leaf);
 }
 
 void Evictor::visit(Tree& tree, Inner& page, bool inner_pages) {
@@ -168,9 +187,7 @@ void Evictor::collect(Inner& page) {
         const ChildWord word = load_child(page.child(i));
         if (!word.resident()) continue;
         Leaf* leaf = static_cast<Leaf*>(word.page());
-        const auto marks = leaf->marks.fetch_and(
-            static_cast<std::uint8_t>(~PageHeader::kReferenced), std::memory_order_relaxed);
-        if ((marks & PageHeader::kReferenced) != 0) continue;
+        if (take_mark(*leaf)) continue;
         candidates_.push_back({i, leaf, !is_clean(*leaf), 0, {}});
     }
 }

@@ -98,6 +98,7 @@ private:
     /// The hand's next step. @return whether it has gone round all trees.
     bool step(bool inner_pages) REQUIRES(mutex_);
     Inner* find_page(Tree& tree) REQUIRES(mutex_);
+    void visit_root_leaf(Tree& tree) REQUIRES(mutex_);
     void visit(Tree& tree, Inner& page, bool inner_pages) REQUIRES(mutex_);
     void collect(Inner& page) REQUIRES(mutex_);
     Result<void> image_dirty(Tree& tree) REQUIRES(mutex_);
