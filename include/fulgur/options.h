@@ -50,6 +50,13 @@ struct Options {
     /// 0 means 256 MiB or a quarter of the memory budget, whichever is less.
     std::uint64_t log_bytes_target = 0;
 
+    /// Bytes of log that stay beyond what recovery needs, so that those who follow the changes
+    /// (Database::changes) may come later: the newest segments that together hold no more. A
+    /// segment is an eighth of log_bytes_target, 1 to 64 MiB, but each open begins a new one; its
+    /// file is 64 KiB at least, and keeps its length when it is used again for less.
+    /// The database remembers it. Absent: as the database was last told, 0 for a new one.
+    std::optional<std::uint64_t> log_bytes_kept = std::nullopt;
+
     /// Write a checkpoint when the database closes, so that the next open has nothing to replay.
     bool checkpoint_on_close = true;
 
