@@ -199,6 +199,27 @@ TEST(ChangesTest, WhoFallsBehindIsToldWhereTheLogBegins) {
     ASSERT_TRUE(database->changes(Sequence{oldest})->next()->has_value());
 }
 
+TEST(ChangesTest, TheDatabaseRemembersHowMuchLogItKeeps) {
+    os::SimFileSystem disk;
+    const auto reopened = [&](std::optional<std::uint64_t> kept) {
+        db::EngineOptions options = feed_engine(disk, 0);
+        options.user.log_bytes_kept = kept;
+        Result<Database> database = db::open_database(std::move(options));
+        put_rows(*database->keyspace("rows"), 1000);
+        for (int i = 0; i < 3; ++i) EXPECT_TRUE(database->checkpoint().ok());
+        const std::uint64_t newest = number(database->reader().sequence());
+        const std::uint64_t oldest = number(*database->oldest_change());
+        EXPECT_TRUE(database->close().ok());
+        return newest + 1 - oldest;
+    };
+    EXPECT_LT(reopened(std::nullopt), 100u);  // A new one keeps nothing.
+    EXPECT_GT(reopened(500'000), 300u);
+    EXPECT_GT(reopened(std::nullopt), 300u);
+    EXPECT_LT(reopened(std::nullopt), 500u);
+    EXPECT_LT(reopened(0), 100u);
+    EXPECT_LT(reopened(std::nullopt), 100u);
+}
+
 TEST(ChangesTest, LargeValuesAreThemselvesOrGone) {
     os::SimFileSystem disk;
     Result<Database> database = db::open_database(feed_engine(disk, 64_MiB));

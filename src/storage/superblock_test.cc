@@ -20,6 +20,8 @@ Superblock sample(std::uint64_t checkpoint) {
     superblock.catalog = {24, 4096, 0xABCD};
     superblock.file_sectors = 32;
     superblock.created_ms = 1'700'000'000'000;
+    superblock.compression = 2;
+    superblock.log_bytes_kept = 5 << 20;
     return superblock;
 }
 
