@@ -76,7 +76,7 @@ public:
     ///         Read the whole database and follow from there (Database::changes says how).
     ///         kPoisoned: it was given all that ever got to the disk, and nothing more will come
     ///         before the database is closed and opened. kCorruption: names file and byte. kIo.
-    ///         After an error, but kLimit, the next call tries the same batch again.
+    ///         After kIo the next call tries the same batch again.
     Result<std::optional<ChangeBatch>> next();
 
     /// The same, but waits up to `timeout_ms` milliseconds for it; a close ends the wait.

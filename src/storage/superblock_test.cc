@@ -64,7 +64,9 @@ TEST(SuperblockTest, HasTheBytesOfTheFormat) {
     EXPECT_EQ(load_le<std::uint64_t>(&block[56]), 41U);
     EXPECT_EQ(load_le<std::uint64_t>(&block[72]), 24U);
     EXPECT_EQ(load_le<std::uint64_t>(&block[96]), 32U);
-    EXPECT_EQ(block.find_first_not_of('\0', 112), 4092U);
+    EXPECT_EQ(block.substr(112, 8), std::string("\2\0\0\0\0\0\0\0", 8));
+    EXPECT_EQ(load_le<std::uint64_t>(&block[120]), 5U << 20);
+    EXPECT_EQ(block.find_first_not_of('\0', 128), 4092U);
 }
 
 TEST(SuperblockTest, NoticesEveryFlippedBit) {
