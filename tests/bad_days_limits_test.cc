@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <utility>
+
+#include "os/machine.h"
 #include "tests/bad_days.h"
 
 namespace fulgur::system_test {
@@ -322,6 +325,23 @@ TEST_F(BudgetTest, ReaderThatKeepsOldVersionsMakesCommitsBusyUntilItEnds) {
         ASSERT_TRUE(done.ok()) << done.error().message();
     }
     expect_rows(*database_, 5'000);
+}
+
+TEST(LimitsTest, MemoryProfilesAreBudgets) {
+    const std::pair<MemoryProfile, std::uint64_t> budgets[] = {
+        {MemoryProfile::kMinimal, 4_MiB},
+        {MemoryProfile::kBalanced, 16_MiB},
+        {MemoryProfile::kHigh, 64_MiB},
+        {MemoryProfile::kMaximum, 256_MiB},
+        {MemoryProfile::kAutomatic, std::max(4_MiB, os::memory_bytes() / 4)}};
+    for (const auto& [profile, bytes] : budgets) {
+        EXPECT_EQ(memory_budget_of(profile), bytes);
+        Options options;
+        options.memory = profile;
+        EXPECT_EQ(Database::in_memory(options)->stats().memory_budget, bytes);
+        options.memory_budget = 5_MiB;  // Goes before it.
+        EXPECT_EQ(Database::in_memory(options)->stats().memory_budget, 5_MiB);
+    }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <fulgur/bytes.h>
+#include <fulgur/changes.h>
 #include <fulgur/key_range.h>
 #include <fulgur/options.h>
 #include <fulgur/reader.h>
@@ -195,6 +196,17 @@ public:
     Result<Reader> durable_reader() const;
     /// A snapshot of the newest visible commit.
     Result<Snapshot> snapshot() const;
+
+    /// Follows the commits from sequence `from` on (0 as 1: the first one), as long as the log
+    /// holds them. To have the whole database and all that comes later: take a `durable_reader`,
+    /// read what is wanted, and go on with `changes(reader.sequence() + 1)`.
+    /// @return kLimit when the log does not hold that commit any more: see Changes::next and
+    ///         Options::log_bytes_kept; kInvalid beyond the next sequence, and after close. Any
+    ///         thread.
+    Result<Changes> changes(Sequence from, const ChangesOptions& options = {}) const;
+    /// The least sequence that `changes` would take now.
+    /// @return kInvalid after close.
+    Result<Sequence> oldest_change() const;
 
     /// Writes a checkpoint now. kNoSpace abandons it and harms nothing.
     Result<void> checkpoint();

@@ -27,6 +27,19 @@ enum class Compression : std::uint8_t {
     kAutomatic = 3,
 };
 
+/// The engine's memory, for who does not want to count bytes.
+enum class MemoryProfile : std::uint8_t {
+    kMinimal,   ///< 4 MiB: a database beside others, or on a small device.
+    kBalanced,  ///< 16 MiB.
+    kHigh,      ///< 64 MiB.
+    kMaximum,   ///< 256 MiB.
+    /// A quarter of the memory that this process may use, the machine's or its control group's
+    /// limit when that is less; 4 MiB at least. It is looked at when the database opens.
+    kAutomatic,
+};
+/// In bytes. kAutomatic reads a few files of the system. Any thread.
+std::uint64_t memory_budget_of(MemoryProfile profile) noexcept;
+
 inline constexpr std::uint64_t operator""_KiB(unsigned long long n) { return n << 10; }
 inline constexpr std::uint64_t operator""_MiB(unsigned long long n) { return n << 20; }
 inline constexpr std::uint64_t operator""_GiB(unsigned long long n) { return n << 30; }
@@ -34,8 +47,9 @@ inline constexpr std::uint64_t operator""_GiB(unsigned long long n) { return n <
 /// How a database is opened. Every default works.
 struct Options {
     /// Bytes of memory the engine may take for data, log buffer and versions; 4 MiB and up.
-    /// 0 means a quarter of the machine's memory.
+    /// 0: as `memory` says.
     std::uint64_t memory_budget = 0;
+    MemoryProfile memory = MemoryProfile::kAutomatic;
 
     /// The level of commits that do not name one.
     Durability durability = Durability::kSync;
@@ -49,6 +63,13 @@ struct Options {
     /// Bytes of log after which a checkpoint begins; commits wait at twice that. 1 MiB and up.
     /// 0 means 256 MiB or a quarter of the memory budget, whichever is less.
     std::uint64_t log_bytes_target = 0;
+
+    /// Bytes of log that stay beyond what recovery needs, so that those who follow the changes
+    /// (Database::changes) may come later: the newest segments that together hold no more. A
+    /// segment is an eighth of log_bytes_target, 1 to 64 MiB, but each open begins a new one; its
+    /// file is 64 KiB at least, and keeps its length when it is used again for less.
+    /// The database remembers it. Absent: as the database was last told, 0 for a new one.
+    std::optional<std::uint64_t> log_bytes_kept = std::nullopt;
 
     /// Write a checkpoint when the database closes, so that the next open has nothing to replay.
     bool checkpoint_on_close = true;

@@ -24,7 +24,7 @@ struct Stats {
 
     std::uint64_t commits = 0;           ///< Of rows, and of keyspaces made and dropped.
     std::uint64_t commits_replayed = 0;  ///< Found in the log by this open, before those.
-    std::uint64_t log_bytes_live = 0;    ///< Log that replay may still need.
+    std::uint64_t log_bytes_live = 0;    ///< Log that replay may still need, or that is kept.
     std::uint64_t log_bytes_written = 0;
     std::uint64_t log_syncs = 0;
     std::uint64_t log_segments = 0;

@@ -38,14 +38,36 @@ void add_size(CLI::App& app, const std::string& name, std::uint64_t& target, std
         ->type_name("SIZE");
 }
 
+void add_memory(CLI::App& app, std::uint64_t& budget) {
+    app.add_option_function<std::string>(
+           "--memory,--memory-budget",
+           [&budget](const std::string& text) {
+               const std::optional<std::uint64_t> size = parse_memory(text);
+               if (!size) {
+                   throw CLI::ValidationError(
+                       "--memory",
+                       "expected minimal, balanced, high, maximum, automatic or a size such as "
+                       "512MiB, not " +
+                           text);
+               }
+               if (*size < kMemoryBudgetMin && text != "automatic") {
+                   throw CLI::ValidationError("--memory",
+                                              "at least " + show_bytes(kMemoryBudgetMin));
+               }
+               budget = *size;
+           },
+           "Memory the engine may take: a size such as 512MiB, or minimal (4 MiB), balanced (16), "
+           "high\n(64), maximum (256), automatic (a quarter of the machine's; default)")
+        ->type_name("SIZE");
+}
+
 }  // namespace
 
 void add_database(CLI::App& app, DatabaseArguments& arguments) {
     app.add_option("DIR", arguments.path, "The directory of the database")
         ->required()
         ->type_name("");
-    add_size(app, "--memory-budget", arguments.memory_budget, kMemoryBudgetMin,
-             "Memory the engine may take, such as 512MiB (default: a quarter of the machine's)");
+    add_memory(app, arguments.memory_budget);
 }
 
 CLI::Option* add_keyspace(CLI::App& app, DatabaseArguments& arguments) {

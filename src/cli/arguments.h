@@ -23,11 +23,11 @@ inline constexpr const char* kDefaultKeyspace = "default";
 struct DatabaseArguments {
     std::string path;
     std::string keyspace = kDefaultKeyspace;
-    std::uint64_t memory_budget = 0;
+    std::uint64_t memory_budget = 0;  ///< 0: automatic.
     std::optional<Durability> durability;
     std::optional<Compression> compression;
 };
-/// DIR, which must come first, and --memory-budget.
+/// DIR, which must come first, and --memory.
 void add_database(CLI::App& app, DatabaseArguments& arguments);
 CLI::Option* add_keyspace(CLI::App& app, DatabaseArguments& arguments);
 void add_durability(CLI::App& app, DatabaseArguments& arguments, const std::string& description);

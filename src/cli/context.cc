@@ -31,7 +31,7 @@ const char* advice_for(const Error& error) {
         case ErrorCode::kConflict:
             return "try again";
         case ErrorCode::kLimit:
-            return "use less, or give more memory with --memory-budget SIZE";
+            return "use less, or give more memory with --memory SIZE";
         case ErrorCode::kBusy:
             return "wait for that process to end, or end it";
         case ErrorCode::kUnsupported:

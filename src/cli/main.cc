@@ -15,7 +15,7 @@ ExitCode guarded(std::span<char* const> arguments, Context& context) {
         return fulgur::cli::run_command_line(arguments, context);
     } catch (const std::bad_alloc&) {
         return context.fail(ExitCode::kOther, "out of memory",
-                            "give less memory to the engine with --memory-budget SIZE");
+                            "give less memory to the engine with --memory SIZE");
     } catch (const std::exception& error) {
         return context.fail(ExitCode::kOther, error.what());
     }

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <fulgur/options.h>
+
 namespace fulgur::cli {
 
 namespace {
@@ -115,6 +117,18 @@ std::optional<std::uint64_t> parse_size(Bytes text) {
     const double bytes = std::floor(number * factor);
     if (bytes >= 9.2e18) return std::nullopt;
     return static_cast<std::uint64_t>(bytes);
+}
+
+std::optional<std::uint64_t> parse_memory(Bytes text) {
+    constexpr std::pair<Bytes, MemoryProfile> kProfiles[] = {{"minimal", MemoryProfile::kMinimal},
+                                                             {"balanced", MemoryProfile::kBalanced},
+                                                             {"high", MemoryProfile::kHigh},
+                                                             {"maximum", MemoryProfile::kMaximum}};
+    for (const auto& [name, profile] : kProfiles) {
+        if (text == name) return memory_budget_of(profile);
+    }
+    if (text == "automatic") return 0;
+    return parse_size(text);
 }
 
 std::string show_bytes(std::uint64_t bytes) {

@@ -27,6 +27,10 @@ std::string printable(Bytes bytes);
 /// None when it is not a size or does not fit.
 std::optional<std::uint64_t> parse_size(Bytes text);
 
+/// The bytes of a MemoryProfile, "minimal", "balanced", "high" or "maximum"; 0 for "automatic"; a
+/// size as above, which may be 0 too. None when it is neither.
+std::optional<std::uint64_t> parse_memory(Bytes text);
+
 std::string show_bytes(std::uint64_t bytes);  ///< "1.5 MiB"
 std::string show_count(std::uint64_t count);  ///< "1,234,567"
 /// Of what takes `before` bytes and is stored in `after`: "2.31 to 1".

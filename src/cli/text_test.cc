@@ -47,6 +47,17 @@ TEST(TextTest, ReadsSizes) {
     }
 }
 
+TEST(TextTest, ReadsMemory) {
+    const std::pair<Bytes, std::uint64_t> good[] = {{"minimal", 4 << 20}, {"balanced", 16 << 20},
+                                                    {"high", 64 << 20},   {"maximum", 256 << 20},
+                                                    {"automatic", 0},     {"20MiB", 20 << 20}};
+    for (const auto& [text, size] : good) EXPECT_EQ(parse_memory(text), size) << text;
+    for (const Bytes text : {"", "Minimal", "minimal ", "min", "automatic4MiB", "large", "-4MiB",
+                             "4 minimal", "99999999999T"}) {
+        EXPECT_EQ(parse_memory(text), std::nullopt) << text;
+    }
+}
+
 TEST(TextTest, ShowsNumbersForPeople) {
     EXPECT_EQ(show_bytes(1023), "1023 B");
     EXPECT_EQ(show_bytes(1536), "1.5 KiB");

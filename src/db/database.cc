@@ -21,7 +21,7 @@ db::EngineOptions engine_options(const Options& user, std::string_view path) {
     options.path = std::string(path);
     while (options.path.size() > 1 && options.path.back() == '/') options.path.pop_back();
     if (options.user.memory_budget == 0) {
-        options.user.memory_budget = std::max(kMemoryBudgetMin, os::memory_bytes() / 4);
+        options.user.memory_budget = memory_budget_of(user.memory);
     }
     const std::uint64_t budget = options.user.memory_budget;
     if (options.user.log_bytes_target == 0) {
@@ -36,6 +36,22 @@ db::EngineOptions engine_options(const Options& user, std::string_view path) {
 }
 
 }  // namespace
+
+std::uint64_t memory_budget_of(MemoryProfile profile) noexcept {
+    switch (profile) {
+        case MemoryProfile::kMinimal:
+            return kMemoryBudgetMin;
+        case MemoryProfile::kBalanced:
+            return 16_MiB;
+        case MemoryProfile::kHigh:
+            return 64_MiB;
+        case MemoryProfile::kMaximum:
+            return 256_MiB;
+        case MemoryProfile::kAutomatic:
+            break;
+    }
+    return std::max(kMemoryBudgetMin, os::memory_bytes() / 4);
+}
 
 // ---- Database -----------------------------------------------------------------------------------
 

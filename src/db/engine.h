@@ -41,6 +41,7 @@
 #include "storage/checkpoint.h"
 #include "storage/evict.h"
 #include "storage/image_codec.h"
+#include "storage/log_follower.h"
 #include "storage/log_reader.h"
 #include "storage/log_writer.h"
 #include "storage/space.h"
@@ -150,6 +151,21 @@ public:
     Result<void> check_large(storage::LargeValue& value);
     Result<std::size_t> read_part(const storage::Record& record, std::uint64_t offset,
                                   std::span<char> into);
+
+    // The change feed (engine_changes.cc).
+    /// A follower of the log that stands before `from`. It must end before the engine does.
+    Result<std::unique_ptr<storage::LogFollower>> follow_log(Sequence from);
+    /// The follower's next record, when it is on the disk and visible.
+    Result<std::optional<storage::LoggedRecord>> next_logged(storage::LogFollower& follower);
+    /// Returns when there is more, or never will be. @return false when `ms` passed.
+    bool wait_for_log(const storage::LogFollower& follower, std::uint64_t ms);
+    Result<Sequence> oldest_change() const;
+    /// Also of dropped ones, unless the drop was forgotten.
+    KeyspaceState* find_keyspace(std::uint32_t id);
+    /// A value that the log only names. @return none when it was superseded and is gone.
+    Result<std::optional<std::string>> load_logged(const std::shared_ptr<Engine>& self,
+                                                   std::uint32_t keyspace_id, Bytes key,
+                                                   Sequence sequence, const LoggedExtent& place);
 
     Result<void> checkpoint();
     /// What background threads do, once: the log's ticks, and a checkpoint when one is due.
@@ -281,7 +297,8 @@ private:
     storage::TreeCounters counters_;
     storage::ImageCodec codec_{Compression::kNone};
     std::optional<storage::TreeContext> context_;
-    storage::Superblock superblock_;  ///< as recovery found it
+    storage::Superblock superblock_;    ///< as recovery found it
+    std::uint64_t log_bytes_kept_ = 0;  ///< constant once open
     /// Recovery only: places of logged values that were taken out of free space.
     std::map<std::uint64_t, std::uint64_t> taken_;
     std::unique_ptr<storage::Checkpointer> checkpointer_;

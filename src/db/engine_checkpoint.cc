@@ -90,6 +90,7 @@ storage::Checkpointer::Job Engine::begin_checkpoint() {
     os::MutexLock lock(commit_mutex_);
     job.replay = versions_.visible();
     job.next_keyspace_id = next_keyspace_id_;
+    job.log_bytes_kept = log_bytes_kept_;
     job.sync_log = [this] { return log_->sync_all(); };
     job.as_writer = [this](const std::function<void()>& work) {
         os::MutexLock writer(commit_mutex_);
@@ -290,6 +291,7 @@ Result<void> Engine::close() {
         gate_.wait_until_finished();
         return closed_error();
     }
+    log_->end_following();
     stop_background();
     gate_.wait_until_empty();
     end_reads();
@@ -301,8 +303,9 @@ Result<void> Engine::close() {
     constexpr std::uint64_t kSegmentsLeft = 3;
     const storage::Superblock& stored = checkpointer_->superblock();
     const bool behind = versions_.visible() != stored.replay ||
-                        log_->stats().live_segments > kSegmentsLeft ||
-                        stored.compression != static_cast<std::uint8_t>(codec_.choice());
+                        log_->segments_not_kept() > kSegmentsLeft ||
+                        stored.compression != static_cast<std::uint8_t>(codec_.choice()) ||
+                        stored.log_bytes_kept != log_bytes_kept_;
     if (result && options_.user.checkpoint_on_close && behind) {
         // A full disk costs the next open some replay, nothing else.
         Result<void> done = checkpoint_locked();

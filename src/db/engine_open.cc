@@ -127,6 +127,7 @@ Result<void> Engine::create_data_file() {
     first.created_ms = options_.clock->wall_ms();
     first.compression =
         static_cast<std::uint8_t>(options_.user.compression.value_or(Compression::kNone));
+    first.log_bytes_kept = options_.user.log_bytes_kept.value_or(0);
     if (Result<void> done = data.resize(storage::kFirstDataSector); !done) return done;
     if (Result<void> done = storage::write_superblock(data, first); !done) return done;
     if (Result<void> done = data.sync(); !done) return done;
@@ -162,6 +163,7 @@ Result<void> Engine::open_data_file() {
                      "a newer fulgur wrote this database; this one may not write it")
             .at(data_->name());
     }
+    log_bytes_kept_ = options_.user.log_bytes_kept.value_or(superblock_.log_bytes_kept);
     codec_.choose(options_.user.compression.value_or(compression_of(superblock_)));
     // The other slot may be needed again if this one is damaged: keep the log back to its R.
     Sequence other_replay = superblock_.replay;
@@ -275,6 +277,7 @@ Result<void> Engine::recover() {
     Result<storage::LogStart> start = (*reader)->finish();
     if (!start) return start.error();
     storage::LogOptions log_options = options_.log;
+    log_options.kept_bytes = log_bytes_kept_;
     log_options.wake = [this] {
         os::MutexLock lock(state_mutex_);
         log_woken_ = true;

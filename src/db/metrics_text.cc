@@ -239,7 +239,8 @@ void write_memory(MetricsWriter& to, const Stats& stats) {
 }
 
 void write_log(MetricsWriter& to, const Stats& stats) {
-    to.gauge("log_live_bytes", "bytes", stats.log_bytes_live, "Log that replay may still need.");
+    to.gauge("log_live_bytes", "bytes", stats.log_bytes_live,
+             "Log that replay may still need, or that is kept.");
     to.gauge("log_segments", "", stats.log_segments, "Segments of the log that hold it.");
     to.counter("log_written_bytes", "bytes", stats.log_bytes_written, "Bytes written to the log.");
     to.counter("log_syncs", "", stats.log_syncs, "Syncs of the log.");

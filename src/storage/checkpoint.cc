@@ -151,6 +151,7 @@ Result<void> Checkpointer::publish(const Job& job) {
     next.catalog = {catalog_.sector, bytes.size(), hash64(bytes)};
     next.file_sectors = file_sectors;
     next.compression = static_cast<std::uint8_t>(context_.codec.choice());
+    next.log_bytes_kept = job.log_bytes_kept;
     if (context_.codec.used() && !FULGUR_PLANTED("compression_not_announced"))
         next.incompatible |= Superblock::kCompressedPages;
     if (Result<void> done = final(write_superblock(context_.data, next)); !done) return done;

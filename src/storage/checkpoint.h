@@ -74,6 +74,7 @@ public:
         std::function<void(const std::function<void()>&)> as_writer;
         Relocation* relocation = nullptr;  ///< what to move on the way
         bool cut_short = false;            ///< give up any free tail of the file, however short
+        std::uint64_t log_bytes_kept = 0;  ///< for the superblock
     };
 
     /// @return kNoSpace: abandoned, nothing is harmed, try again later. After another error look at

@@ -166,6 +166,7 @@ void Log::lead_sync() {
     syncing_ = false;
     sync_done_[turn & 1].notify_all();
     sync_done_[(turn + 1) & 1].notify_one();
+    if (followers_waiting_ != 0) more_.notify_all();
 }
 
 /// Takes what is published. With `seal` nothing is ever put into the last block again.
@@ -279,6 +280,58 @@ void Log::poison_held(const Error& cause) {
     write_done_.notify_all();
     sync_done_[0].notify_all();
     sync_done_[1].notify_all();
+    more_.notify_all();
+}
+
+// ---- Those who follow.
+
+std::optional<Log::Place> Log::place_of(Sequence sequence) const {
+    os::MutexLock lock(mutex_);
+    for (auto live = live_.rbegin(); live != live_.rend(); ++live) {
+        if (live->first_sequence <= sequence)
+            return Place{live->number, live->slot, live->first_sequence};
+    }
+    return std::nullopt;
+}
+
+std::optional<Log::Place> Log::place_behind(std::uint32_t number) const {
+    os::MutexLock lock(mutex_);
+    for (const Live& live : live_) {
+        if (live.number > number) return Place{live.number, live.slot, live.first_sequence};
+    }
+    return std::nullopt;
+}
+
+bool Log::holds(std::uint32_t number) const {
+    os::MutexLock lock(mutex_);
+    return live_.front().number <= number;
+}
+
+Sequence Log::oldest_sequence() const {
+    os::MutexLock lock(mutex_);
+    return live_.front().first_sequence;
+}
+
+LogPosition Log::followable() const {
+    if (FULGUR_PLANTED("feed_shows_what_is_not_synced")) {
+        return LogPosition{written_.load(std::memory_order_acquire)};
+    }
+    return durable_position();
+}
+
+bool Log::wait_for_more(LogPosition seen, std::uint64_t ms) {
+    os::MutexLock lock(mutex_);
+    if (durable_position() > seen || stopped() || following_ended_) return true;
+    ++followers_waiting_;
+    const bool notified = more_.wait_for_ms(mutex_, ms);
+    --followers_waiting_;
+    return notified;
+}
+
+void Log::end_following() {
+    os::MutexLock lock(mutex_);
+    following_ended_ = true;
+    more_.notify_all();
 }
 
 bool Log::poisoned() const {

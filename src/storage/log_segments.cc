@@ -13,9 +13,6 @@ namespace {
 
 constexpr std::uint32_t kZeroChunkBytes = 256_KiB;
 
-/// A new file begins so long; what is used gets more, ahead of use.
-constexpr std::uint32_t kNewFileBytes = 64_KiB;
-
 }  // namespace
 
 std::string log_file_path(const std::string& directory, std::uint32_t slot) {
@@ -126,7 +123,7 @@ Result<void> LogSegments::begin_life(LogSegment& segment) {
 
     const std::uint32_t written = round_down(static_cast<std::uint32_t>(*size), kLogBlockBytes);
     std::string header(std::max(written, kLogBlockBytes) == kLogBlockBytes
-                           ? std::min(kNewFileBytes, segment_bytes_)
+                           ? std::min(kNewSegmentBytes, segment_bytes_)
                            : kLogBlockBytes,
                        '\0');
     SegmentHeader{kLogFormatVersion, database_id_, segment.number}.encode(header.data());

@@ -46,6 +46,9 @@ struct LogOptions {
     std::uint32_t prepare_ahead_bytes = 4_MiB;
     /// Files kept for use when their lives are over; what is above is removed.
     std::size_t spare_segments_max = 4;
+    /// Segments that replay does not need any more stay as long as all but the newest hold no more,
+    /// a file counted as 64 KiB at least.
+    std::uint64_t kept_bytes = 0;
     /// A buffered commit that finds so much unwritten hands it over itself.
     std::uint32_t hand_over_bytes = 1_MiB;
     /// Written but not synced: the background syncs when this is older, or when it is more.
@@ -55,6 +58,9 @@ struct LogOptions {
     /// there is work again. Must be quick and must not call the log.
     std::function<void()> wake;
 };
+
+/// A new file begins so long; what is used gets more, ahead of use.
+inline constexpr std::uint32_t kNewSegmentBytes = 64_KiB;
 
 /// One life of a slot.
 struct LogSegment {

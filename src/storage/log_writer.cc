@@ -93,7 +93,8 @@ Result<void> Log::begin(const LogStart& start) {
         grouped_ = Sequence{first_published_};
         std::uint64_t payload = 0;
         for (const LogStart::Segment& old : start.live) {
-            live_.push_back({old.number, old.slot, old.first_sequence, payload, nullptr, 0});
+            const auto end = static_cast<std::uint32_t>(kFirstRecordOffset + old.bytes);
+            live_.push_back({old.number, old.slot, old.first_sequence, payload, nullptr, end});
             payload += old.bytes;
         }
         live_.push_back({segment_->number, segment_->slot, start.next, payload, segment_, 0});
@@ -398,8 +399,9 @@ Result<void> Log::recycle(Sequence up_to) {
     {
         os::MutexLock lock(mutex_);
         const LogPosition durable = durable_position();
+        const std::size_t kept = kept_segments();
         // The link of the one that stays must be durable, else recovery would find no beginning.
-        while (live_.size() > 1 &&
+        while (live_.size() > 1 + kept &&
                (raw(live_[1].first_sequence) <= raw(up_to) + 1 ||
                 FULGUR_PLANTED("log_recycles_early")) &&
                (durable >= log_position(live_[1].number, kFirstRecordOffset) ||
@@ -410,6 +412,22 @@ Result<void> Log::recycle(Sequence up_to) {
     }
     for (const std::uint32_t slot : slots) segments_.give_back(slot);
     return slots.empty() ? Result<void>() : segments_.trim();
+}
+
+/// Older than the newest: as many as hold no more than is to be kept.
+std::size_t Log::kept_segments() const {
+    std::uint64_t bytes = 0;
+    std::size_t count = 0;
+    for (auto live = live_.rbegin() + 1; live != live_.rend(); ++live, ++count) {
+        bytes += std::max(live->end, kNewSegmentBytes);
+        if (bytes > options_.kept_bytes) break;
+    }
+    return count;
+}
+
+std::size_t Log::segments_not_kept() const {
+    os::MutexLock lock(mutex_);
+    return live_.size() - kept_segments();
 }
 
 Result<void> Log::close() {

@@ -43,6 +43,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -91,7 +92,7 @@ struct LogStats {
     std::uint64_t syncs = 0;           ///< fdatasync calls for what was appended.
     std::uint64_t prepare_syncs = 0;   ///< fdatasync calls for new segments.
     std::uint64_t records_synced = 0;  ///< `records_synced / syncs`: commits per sync.
-    std::uint64_t live_bytes = 0;      ///< Payload that replay may still need.
+    std::uint64_t live_bytes = 0;      ///< Payload that replay may still need, or that is kept.
     std::uint64_t live_segments = 0;
     std::uint64_t spare_segments = 0;
 };
@@ -147,8 +148,10 @@ public:
     static constexpr std::uint32_t kTickIdleMs = 1000;
 
     /// Replay will never need records up to here again: their segments may be used anew. A segment
-    /// is kept until the one after it is durably linked.
+    /// is kept until the one after it is durably linked, and as LogOptions::kept_bytes says.
     Result<void> recycle(Sequence up_to);
+    /// Live ones, but for those that `kept_bytes` keeps whatever replay needs.
+    std::size_t segments_not_kept() const EXCLUDES(mutex_);
 
     /// Writes and syncs everything, and marks the end, so that the next open need not search
     /// behind it. Afterwards calls fail.
@@ -167,6 +170,29 @@ public:
     /// What calls return since then: kPoisoned with the first error's file, offset and number.
     Error stop_error() const EXCLUDES(mutex_);
 
+    // For those who follow the log in its files: log_follower.h.
+
+    struct Place {
+        std::uint32_t number = 0;
+        std::uint32_t slot = 0;
+        Sequence first_sequence{};
+    };
+    /// The live segment in which that record begins, or will begin; none when it was recycled.
+    std::optional<Place> place_of(Sequence sequence) const EXCLUDES(mutex_);
+    /// The live segment that follows that one.
+    std::optional<Place> place_behind(std::uint32_t number) const EXCLUDES(mutex_);
+    /// Whether nothing of that segment was given back yet.
+    bool holds(std::uint32_t number) const EXCLUDES(mutex_);
+    /// The oldest record that begins in a live segment has this sequence, or a later one.
+    Sequence oldest_sequence() const EXCLUDES(mutex_);
+    /// What lies before it is on the disk, and not written again while its segment lives.
+    LogPosition followable() const;
+    /// Returns when more than `seen` is followable, when the log stopped, or after `end_following`.
+    /// @return false when `ms` milliseconds passed.
+    bool wait_for_more(LogPosition seen, std::uint64_t ms) EXCLUDES(mutex_);
+    /// Wakes those who wait; nobody waits from now on.
+    void end_following() EXCLUDES(mutex_);
+
     std::uint64_t live_bytes() const EXCLUDES(mutex_);
     LogStats stats() const EXCLUDES(mutex_);
     /// How long each sync that `stats` counts took.
@@ -183,7 +209,7 @@ private:
         Sequence first_sequence{};
         std::uint64_t payload_before = 0;     ///< Of the whole log, when it began.
         std::shared_ptr<LogSegment> segment;  ///< Null when it comes from before this open.
-        std::uint32_t end = 0;                ///< 0 as long as it is the newest.
+        std::uint32_t end = 0;                ///< About, when from before; 0: the newest.
     };
     struct Piece {
         std::shared_ptr<LogSegment> segment;
@@ -233,6 +259,7 @@ private:
     void poison_held(const Error& cause) REQUIRES(mutex_);
     void prepare_ahead() EXCLUDES(mutex_);
     std::uint64_t distance(LogPosition from, LogPosition to) const;
+    std::size_t kept_segments() const REQUIRES(mutex_);
 
     os::Clock& clock_;
     const LogOptions options_;
@@ -283,6 +310,9 @@ private:
     Error stop_error_ GUARDED_BY(mutex_){ErrorCode::kInvalid, "the log is closed"};
     os::ConditionVariable write_done_;
     os::ConditionVariable sync_done_[2];  ///< Of this turn and of the next, by turn & 1.
+    std::uint32_t followers_waiting_ GUARDED_BY(mutex_) = 0;
+    bool following_ended_ GUARDED_BY(mutex_) = false;
+    os::ConditionVariable more_;
 
     // ---- Of the ticks.
     LogPosition buffer_mark_ GUARDED_BY(mutex_){};  ///< Published at the last tick.

@@ -67,6 +67,7 @@ void Superblock::encode(std::span<char, kEncodedSize> to) const {
     store_le(p + 96, file_sectors);
     store_le(p + 104, created_ms);
     store_le(p + 112, compression);
+    store_le(p + 120, log_bytes_kept);
     store_le(p + kCrcAt, crc32c({p, kCrcAt}));
 }
 
@@ -108,6 +109,7 @@ Result<Superblock> Superblock::decode(Bytes block, std::uint64_t position) {
     superblock.file_sectors = load_le<std::uint64_t>(p + 96);
     superblock.created_ms = load_le<std::uint64_t>(p + 104);
     superblock.compression = load_le<std::uint8_t>(p + 112);
+    superblock.log_bytes_kept = load_le<std::uint64_t>(p + 120);
     if (const char* what = implausible(superblock, position)) return corrupt(what, position);
     return superblock;
 }

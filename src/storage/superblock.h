@@ -15,7 +15,8 @@
 //     24  read-only compatible         88  catalog: XXH3-64
 //     32  incompatible                 96  file size in sectors
 //     40  database id                 104  created, wall clock in ms
-//     48  checkpoint number c         112  compression u8, then reserved, zero
+//     48  checkpoint number c         112  compression u8, zero u8 x 7
+//                                     120  log bytes kept, then reserved, zero
 //                                    4092  CRC-32C of the bytes before, u32
 //
 // Every later format version keeps the magic, the version, the feature bits and the CRC where they
@@ -71,6 +72,7 @@ struct Superblock {
     std::uint64_t created_ms = 0;
     /// Advice for whoever writes next and was told nothing: a Compression, or an unknown one.
     std::uint8_t compression = 0;
+    std::uint64_t log_bytes_kept = 0;  ///< Advice, too: for those who follow the log.
 
     /// Position in the file of the superblock of checkpoint `c`, in bytes.
     static constexpr std::uint64_t position_of(std::uint64_t c) { return c % 2 * kBlockBytes; }

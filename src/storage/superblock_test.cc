@@ -20,6 +20,8 @@ Superblock sample(std::uint64_t checkpoint) {
     superblock.catalog = {24, 4096, 0xABCD};
     superblock.file_sectors = 32;
     superblock.created_ms = 1'700'000'000'000;
+    superblock.compression = 2;
+    superblock.log_bytes_kept = 5 << 20;
     return superblock;
 }
 
@@ -62,7 +64,9 @@ TEST(SuperblockTest, HasTheBytesOfTheFormat) {
     EXPECT_EQ(load_le<std::uint64_t>(&block[56]), 41U);
     EXPECT_EQ(load_le<std::uint64_t>(&block[72]), 24U);
     EXPECT_EQ(load_le<std::uint64_t>(&block[96]), 32U);
-    EXPECT_EQ(block.find_first_not_of('\0', 112), 4092U);
+    EXPECT_EQ(block.substr(112, 8), std::string("\2\0\0\0\0\0\0\0", 8));
+    EXPECT_EQ(load_le<std::uint64_t>(&block[120]), 5U << 20);
+    EXPECT_EQ(block.find_first_not_of('\0', 128), 4092U);
 }
 
 TEST(SuperblockTest, NoticesEveryFlippedBit) {

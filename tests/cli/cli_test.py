@@ -459,6 +459,11 @@ class BadDaysTest(CommandTest):
                           ("get", self.db, "k", "--nonsense"), ("help", "nonsense"),
                           ("get", self.db, "k", "--memory-budget", "much"),
                           ("get", self.db, "k", "--memory-budget", "1KiB"),
+                          ("get", self.db, "k", "--memory", "gigantic"),
+                          ("get", self.db, "k", "--memory", "Minimal"),
+                          ("get", self.db, "k", "--memory", ""),
+                          ("get", self.db, "k", "--memory", "0"),
+                          ("get", self.db, "k", "--memory", "4095KiB"),
                           ("completion", "fish"), ("load", self.db, "-", "--batch-rows", "0")):
             with self.subTest(arguments=arguments):
                 self.assertIn("`fulgur help", self.fails(USAGE, *arguments))
