@@ -24,7 +24,7 @@ function(fulgur_test name)
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
 
-foreach(room IN ITEMS base os storage db cli)
+foreach(room IN ITEMS base os storage db store cli)
     file(GLOB room_tests CONFIGURE_DEPENDS src/${room}/*_test.cc)
     if(room STREQUAL "cli" AND NOT TARGET fulgur_cli)
         continue()

@@ -24,8 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "check"
-ROOMS = ("base", "os", "storage", "db", "bench", "cli")
-CONCURRENT_ROOMS = ("os", "storage", "db")
+ROOMS = ("base", "os", "storage", "db", "store", "bench", "cli")
+CONCURRENT_ROOMS = ("os", "storage", "db", "store")
 HANG_FACTOR = 4
 TAIL_LINES = 40
 FUZZ_SECONDS = 60
@@ -232,7 +232,7 @@ def locks(suite, long):
              "-march=x86-64-v2", "-Iinclude", "-Isrc"]
     if os.uname().machine != "x86_64":
         flags.remove("-march=x86-64-v2")
-    files = [p for room in ("base", "os", "storage", "db") for p in
+    files = [p for room in ("base", "os", "storage", "db", "store") for p in
              sorted(ROOT.glob(f"src/{room}/*.cc")) if not p.stem.endswith("_test")]
     return suite.in_parallel([lambda p=p: suite.command(
         f"locks {p.relative_to(ROOT / 'src')}", [compiler, *flags, p]) for p in files])

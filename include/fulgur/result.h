@@ -22,6 +22,9 @@ enum class ErrorCode : std::uint8_t {
     kPoisoned,     ///< An earlier write failed. Close the database and open it again.
     kNoSpace,      ///< The disk is full. Free space and try again; nothing was lost.
     kInvalid,      ///< The call itself is wrong (bad argument, closed handle, wrong path).
+    kTooOld,       ///< The store no longer has the transaction's moment. Try again, doing less.
+    /// Nobody knows whether the commit took place, or still will. `Store::run` finds out.
+    kUnknownResult,
 };
 
 /// The lower-case word for a code: "corruption", "no space", ...

@@ -81,6 +81,7 @@ public:
 
 private:
     friend class Transaction;
+    friend struct db::TransactionAccess;
     explicit TransactionCursor(std::unique_ptr<db::TransactionCursorState> state) noexcept;
     std::unique_ptr<db::TransactionCursorState> state_;
 };

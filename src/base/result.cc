@@ -26,6 +26,10 @@ const char* to_string(ErrorCode code) noexcept {
             return "no space";
         case ErrorCode::kInvalid:
             return "invalid";
+        case ErrorCode::kTooOld:
+            return "too old";
+        case ErrorCode::kUnknownResult:
+            return "unknown result";
     }
     return "unknown error";  // A code from a newer library.
 }

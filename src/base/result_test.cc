@@ -28,7 +28,7 @@ TEST(ErrorTest, KeepsTheEndOfALongPlace) {
 }
 
 TEST(ErrorTest, EachCodeHasAWord) {
-    for (int code = 1; code <= static_cast<int>(ErrorCode::kInvalid); ++code) {
+    for (int code = 1; code <= static_cast<int>(ErrorCode::kUnknownResult); ++code) {
         EXPECT_STRNE(to_string(static_cast<ErrorCode>(code)), "unknown error") << code;
     }
     EXPECT_STREQ(to_string(static_cast<ErrorCode>(200)), "unknown error");

@@ -34,6 +34,7 @@ Command add_stats(CLI::App& root);
 Command add_verify(CLI::App& root);
 Command add_compact(CLI::App& root);
 Command add_bench(CLI::App& root);
+Command add_store_conformance(CLI::App& root);
 Command add_completion(CLI::App& root);
 Command add_help(CLI::App& root);
 Command add_version(CLI::App& root);

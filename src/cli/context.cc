@@ -29,7 +29,10 @@ const char* advice_for(const Error& error) {
         case ErrorCode::kCorruption:
             return "restore a backup; keep the damaged directory for an examination";
         case ErrorCode::kConflict:
+        case ErrorCode::kTooOld:
             return "try again";
+        case ErrorCode::kUnknownResult:
+            return "look whether it was done before you try again";
         case ErrorCode::kLimit:
             return "use less, or give more memory with --memory SIZE";
         case ErrorCode::kBusy:

@@ -59,6 +59,8 @@ constexpr ExitCode exit_code_for(ErrorCode code) {
         case ErrorCode::kConflict:
         case ErrorCode::kLimit:
         case ErrorCode::kUnsupported:
+        case ErrorCode::kTooOld:
+        case ErrorCode::kUnknownResult:
             break;
     }
     return ExitCode::kOther;

@@ -19,7 +19,8 @@ Stats::Errors errors_of(const ErrorCounts& counts) {
     errors.poisoned = counts.of(ErrorCode::kPoisoned);
     errors.no_space = counts.of(ErrorCode::kNoSpace);
     errors.invalid = counts.of(ErrorCode::kInvalid);
-    errors.other = counts.of(ErrorCode::kConflict) + counts.of(ErrorCode::kUnsupported);
+    errors.other = counts.of(ErrorCode::kConflict) + counts.of(ErrorCode::kUnsupported) +
+                   counts.of(ErrorCode::kTooOld) + counts.of(ErrorCode::kUnknownResult);
     return errors;
 }
 

@@ -57,7 +57,7 @@ public:
 
 private:
     static std::size_t index(ErrorCode code) { return static_cast<std::size_t>(code); }
-    std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(ErrorCode::kInvalid) + 1>
+    std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(ErrorCode::kUnknownResult) + 1>
         counts_{};
 };
 

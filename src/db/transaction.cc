@@ -69,6 +69,47 @@ Result<void> TransactionState::note_read(KeyspaceState& keyspace, Bytes key) {
     return reads.add_point(keyspace, key);
 }
 
+Result<std::optional<Bytes>> TransactionState::get(const Keyspace& keyspace, Bytes key,
+                                                   bool tracked) {
+    if (Result<void> ready = check(keyspace); !ready) return ready.error();
+    KeyspaceState& of = TransactionAccess::state(keyspace);
+    const WriteSet::Write* const own = writes.find(of, key);
+    if (own != nullptr && !FULGUR_PLANTED("own_write_unseen_by_get")) {
+        return own->erase ? std::optional<Bytes>() : std::optional<Bytes>(own->value);
+    }
+    if (tracked) {
+        if (Result<void> noted = reads.add_point(of, key); !noted) return noted.error();
+    }
+    return reader->get(keyspace, key);
+}
+
+Result<void> TransactionState::get_many(const Keyspace& keyspace, std::span<const Bytes> keys,
+                                        std::span<std::optional<Bytes>> views, bool tracked) {
+    if (Result<void> ready = check(keyspace); !ready) return ready;
+    if (views.size() < keys.size()) {
+        return Error(ErrorCode::kInvalid, "get_many: fewer views than keys");
+    }
+    KeyspaceState& of = TransactionAccess::state(keyspace);
+    std::vector<Bytes> others;
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        views[i].reset();
+        if (const WriteSet::Write* own = writes.find(of, keys[i])) {
+            if (!own->erase) views[i] = Bytes(own->value);
+            continue;
+        }
+        if (tracked) {
+            if (Result<void> noted = reads.add_point(of, keys[i]); !noted) return noted;
+        }
+        others.push_back(keys[i]);
+        places.push_back(i);
+    }
+    std::vector<std::optional<Bytes>> found(others.size());
+    if (Result<void> got = reader->get_many(keyspace, others, found); !got) return got;
+    for (std::size_t i = 0; i < places.size(); ++i) views[places[i]] = found[i];
+    return {};
+}
+
 /// Too late to refuse what the cursor has shown: without a record of it nothing can commit.
 void TransactionState::note_walk(KeyspaceState& keyspace, WalkedRange range) {
     Result<void> noted = reads.add_range(keyspace, std::move(range));
@@ -196,6 +237,12 @@ Result<ReaderHandle> TransactionAccess::make_snapshot_reader(
     return made;
 }
 
+TransactionCursor TransactionAccess::cursor(Transaction& transaction, const Keyspace& keyspace,
+                                            KeyRange range, CursorStart start) {
+    return TransactionCursor(std::make_unique<TransactionCursorState>(*transaction.state_, keyspace,
+                                                                      std::move(range), start));
+}
+
 Result<Transaction> TransactionAccess::begin(const std::shared_ptr<Engine>& engine,
                                              Isolation isolation) {
     Result<ReaderHandle> made = make_snapshot_reader(engine);
@@ -220,39 +267,12 @@ Sequence Transaction::snapshot() const noexcept { return state_->snapshot; }
 bool Transaction::ended() const noexcept { return !state_->reader; }
 
 Result<std::optional<Bytes>> Transaction::get(const Keyspace& keyspace, Bytes key) & {
-    if (Result<void> ready = state_->check(keyspace); !ready) return ready.error();
-    KeyspaceState& of = TransactionAccess::state(keyspace);
-    const WriteSet::Write* const own = state_->writes.find(of, key);
-    if (own != nullptr && !FULGUR_PLANTED("own_write_unseen_by_get")) {
-        return own->erase ? std::optional<Bytes>() : std::optional<Bytes>(own->value);
-    }
-    if (Result<void> noted = state_->note_read(of, key); !noted) return noted.error();
-    return state_->reader->get(keyspace, key);
+    return state_->get(keyspace, key, state_->tracks_reads());
 }
 
 Result<void> Transaction::get_many(const Keyspace& keyspace, std::span<const Bytes> keys,
                                    std::span<std::optional<Bytes>> views) & {
-    if (Result<void> ready = state_->check(keyspace); !ready) return ready;
-    if (views.size() < keys.size()) {
-        return Error(ErrorCode::kInvalid, "get_many: fewer views than keys");
-    }
-    KeyspaceState& of = TransactionAccess::state(keyspace);
-    std::vector<Bytes> others;
-    std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-        views[i].reset();
-        if (const WriteSet::Write* own = state_->writes.find(of, keys[i])) {
-            if (!own->erase) views[i] = Bytes(own->value);
-            continue;
-        }
-        if (Result<void> noted = state_->note_read(of, keys[i]); !noted) return noted;
-        others.push_back(keys[i]);
-        places.push_back(i);
-    }
-    std::vector<std::optional<Bytes>> found(others.size());
-    if (Result<void> got = state_->reader->get_many(keyspace, others, found); !got) return got;
-    for (std::size_t i = 0; i < places.size(); ++i) views[places[i]] = found[i];
-    return {};
+    return state_->get_many(keyspace, keys, views, state_->tracks_reads());
 }
 
 Result<std::optional<std::size_t>> Transaction::read(const Keyspace& keyspace, Bytes key,
@@ -274,8 +294,8 @@ TransactionCursor Transaction::cursor(const Keyspace& keyspace, KeyRange range) 
     if (Result<void> ready = state_->check(keyspace); !ready) {
         return TransactionCursor(std::make_unique<TransactionCursorState>(ready.error()));
     }
-    return TransactionCursor(
-        std::make_unique<TransactionCursorState>(*state_, keyspace, std::move(range)));
+    return db::TransactionAccess::cursor(*this, keyspace, std::move(range),
+                                         {.at_last = false, .tracked = state_->tracks_reads()});
 }
 
 Result<void> Transaction::put(const Keyspace& keyspace, Bytes key, Bytes value) {

@@ -34,6 +34,12 @@
 
 namespace fulgur::db {
 
+/// How a cursor of a transaction begins.
+struct CursorStart {
+    bool at_last = false;  ///< on the last row of the range, having read nothing before it
+    bool tracked = true;   ///< what it walks counts as read
+};
+
 /// Ways into the public classes, for transactions and what is built on them.
 struct TransactionAccess {
     static Result<Transaction> begin(const std::shared_ptr<Engine>& engine, Isolation isolation);
@@ -46,6 +52,10 @@ struct TransactionAccess {
     static Reader make_reader(ReaderHandle state) { return Reader(std::move(state)); }
     /// It reads no more, but its moment stays registered until it ends.
     static void unpin(Reader& reader);
+    static TransactionState& state(Transaction& transaction) { return *transaction.state_; }
+    /// Of a transaction that has not ended, over a keyspace of its database.
+    static TransactionCursor cursor(Transaction& transaction, const Keyspace& keyspace,
+                                    KeyRange range, CursorStart start);
     static KeyspaceState& state(const Keyspace& keyspace) {
         return *static_cast<KeyspaceState*>(keyspace.state_);
     }
@@ -65,6 +75,10 @@ struct TransactionState final : CommitCheck {
     static Error ended_error();
     bool tracks_reads() const { return isolation == Isolation::kSerializable; }
     Result<void> note_read(KeyspaceState& keyspace, Bytes key);
+    /// @param tracked  the commit checks that it is still so.
+    Result<std::optional<Bytes>> get(const Keyspace& keyspace, Bytes key, bool tracked);
+    Result<void> get_many(const Keyspace& keyspace, std::span<const Bytes> keys,
+                          std::span<std::optional<Bytes>> views, bool tracked);
 
     Result<Sequence> commit(Durability durability);
     /// Ends cursors, views and the moment.
@@ -108,7 +122,8 @@ private:
 /// it (going forward), or at the last that is not above (going backward); both may be the row
 /// itself. Writes are looked up by key at each step, so the transaction may write meanwhile.
 struct TransactionCursorState {
-    TransactionCursorState(TransactionState& of, const Keyspace& keyspace, KeyRange range);
+    TransactionCursorState(TransactionState& of, const Keyspace& keyspace, KeyRange range,
+                           CursorStart start);
     /// A cursor that never was valid.
     explicit TransactionCursorState(const Error& error) : failure(error) {}
     ~TransactionCursorState();
@@ -151,6 +166,7 @@ private:
     void close_walk();
 
     bool forward_ = true;
+    const bool tracked_ = false;
     bool walking_ = false;
     bool fresh_ = false;  ///< backward, and nothing was shown yet
     WalkedRange walk_;

@@ -10,12 +10,19 @@ namespace fulgur {
 namespace db {
 
 TransactionCursorState::TransactionCursorState(TransactionState& of, const Keyspace& in,
-                                               KeyRange over)
-    : transaction(&of), keyspace(&TransactionAccess::state(in)), range(std::move(over)) {
+                                               KeyRange over, CursorStart start)
+    : transaction(&of),
+      keyspace(&TransactionAccess::state(in)),
+      range(std::move(over)),
+      tracked_(start.tracked) {
     of.cursors.push_back(this);
     base.emplace(of.reader->cursor(in, range));
     if (range.end && *range.end <= range.begin) return;
-    walking_ = of.tracks_reads();
+    if (start.at_last) {
+        seek_to_last();
+        return;
+    }
+    walking_ = tracked_;
     walk_ = {range.begin, range.begin};
     settle_forward(range.begin, true);
 }
@@ -163,7 +170,7 @@ void TransactionCursorState::seek(Bytes to) {
     if (range.end && *range.end <= low) return;
     failure.reset();
     forward_ = true;
-    walking_ = transaction->tracks_reads();
+    walking_ = tracked_;
     walk_ = {low, low};
     fresh_ = false;
     base->seek(low);
@@ -182,7 +189,7 @@ void TransactionCursorState::seek_to_last() {
     failure.reset();
     base->seek_to_last();
     forward_ = false;
-    walking_ = transaction->tracks_reads();
+    walking_ = tracked_;
     walk_ = {{}, range.end};
     fresh_ = true;  // Where it begins the first row will tell.
     settle_backward({});
