@@ -173,8 +173,14 @@ void Runner::run_turns(std::deque<Part>& parts) {
         for (Part* part : order) {
             if (part->failed()) continue;
             guarded(*part, [&] {
-                const std::uint64_t ns = run_slice(*part, part->slice_operations);
-                part->result.slices_ns.push_back(double(ns) / double(part->slice_operations));
+                const double operations = double(part->slice_operations);
+                const double ns =
+                    double(std::max<std::uint64_t>(1, run_slice(*part, part->slice_operations)));
+                part->result.slices_ns.push_back(ns / operations);
+                // A side may get faster on its way: pages that the first visitors put in order.
+                const double fitting = operations * target_ns / ns;
+                part->slice_operations = static_cast<std::uint64_t>(
+                    std::max(1.0, std::clamp(fitting, operations / 2, operations * 2)));
             });
             steps_done_ += 1.0 / slices;
         }
