@@ -5,9 +5,7 @@
 
 #include <fulgur/store.h>
 
-#include "cli/arguments.h"
 #include "cli/command.h"
-#include "cli/progress.h"
 #include "cli/text.h"
 #include "store/conformance.h"
 

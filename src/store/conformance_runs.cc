@@ -195,14 +195,18 @@ public:
         const Result<Version> done = trial_.store().run(
             [&](StoreTransaction& transaction) -> Result<void> {
                 sum = 0;
+                std::uint64_t rows = 0;
                 RangeOptions options{.limit = 3};
                 do {
                     Result<StorePage> page = transaction.range(prefix(trial_.prefix()), options);
                     if (!page) return page.error();
-                    for (const StoreRow& row : page->rows)
+                    for (const StoreRow& row : page->rows) {
                         sum += to_integer(std::string(row.value));
+                    }
+                    rows += page->rows.size();
+                    trial_.expect(rows <= kAccounts, "a range shows more rows than there are");
                     options.continuation = page->continuation;
-                } while (options.continuation);
+                } while (options.continuation && !trial_.failed());
                 return {};
             },
             kPatient);
@@ -346,8 +350,9 @@ private:
             Result<StorePage> page = transaction.range(over, options);
             if (!page) return page.error();
             for (const StoreRow& row : page->rows) seen.emplace_back(row.key, row.value);
+            trial_.expect(seen.size() <= rows.size(), "a range shows more rows than there are");
             options.continuation = page->continuation;
-        } while (options.continuation);
+        } while (options.continuation && !trial_.failed());
         if (over.begin < *over.end) {
             wanted.assign(rows.lower_bound(over.begin), rows.lower_bound(*over.end));
         }

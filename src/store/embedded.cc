@@ -1,7 +1,6 @@
 #include "store/embedded.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -187,7 +186,7 @@ private:
 std::uint64_t atomic_result(AtomicOperation operation, std::optional<Bytes> before,
                             std::uint64_t number) {
     char bytes[sizeof(number)] = {};
-    if (before) std::memcpy(bytes, before->data(), std::min(sizeof(bytes), before->size()));
+    if (before) std::copy_n(before->data(), std::min(sizeof(bytes), before->size()), bytes);
     const std::uint64_t old = load_le<std::uint64_t>(bytes);
     switch (operation) {
         case AtomicOperation::kAdd:

@@ -140,8 +140,13 @@ std::string Actor::get(Bytes name, ReadMode mode) {
 }
 
 StorePage Actor::page(Bytes begin, Bytes end, const RangeOptions& options) {
+    constexpr std::uint64_t kPagesMax = 5000;
     StoreTransaction* const transaction = ready();
     if (transaction == nullptr) return {};
+    if (++pages_ > kPagesMax) {
+        scene_.stop(Error(ErrorCode::kInvalid, "the pages of a range do not end"), "range");
+        return {};
+    }
     Result<StorePage> page = transaction->range(range(begin, end), options);
     if (page) return *std::move(page);
     scene_.stop(page.error(), "range");

@@ -90,6 +90,7 @@ private:
 
     Scene& scene_;
     std::unique_ptr<StoreTransaction> transaction_;
+    std::uint64_t pages_ = 0;
 };
 
 /// One time of playing.

@@ -647,6 +647,17 @@ class ShownTest(CommandTest):
             self.assertEqual(explained, self.ok(name, "--help"))
         self.assertEqual(self.ok("--help"), text.encode())
 
+    def test_store_conformance(self):
+        url = f"fulgur:{self.db}?budget=64MiB&durability=buffered"
+        lines = [json.loads(line) for line in self.ok("store-conformance", url, "--json").splitlines()]
+        self.assertGreater(len(lines), 20)
+        self.assertTrue(all(line["passed"] for line in lines), lines)
+        self.assertEqual(self.ok("count", self.db), b"0\n")
+        one = self.ok("store-conformance", "portable:?seed=3", "--check", "RefusesWriteSkew").decode()
+        self.assertRegex(one, r"^passed RefusesWriteSkew +\S.*\npassed: 1, failed: 0\n$")
+        self.assertIn("no check is named", self.fails(USAGE, "store-conformance", url, "--check", "x"))
+        self.assertIn("begins with", self.fails(USAGE, "store-conformance", "redis:x"))
+
     def test_version_is_that_of_the_build(self):
         project = (ROOT / "CMakeLists.txt").read_text()
         version = re.search(r"project\(Fulgur VERSION ([\d.]+)", project).group(1)
