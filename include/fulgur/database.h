@@ -244,7 +244,7 @@ public:
     /// Makes the data file nearly as short as what is used in it (a sixteenth more), by moving what
     /// lies high in it into free space below. Readers and commits go on; other checkpoints wait for
     /// those of this. It writes three times what is used, at most, and changes of others; the file
-    /// may grow by a quarter meanwhile (by 1 MiB, when it is shorter than 4). A crash at any moment
+    /// may grow by a quarter, or 1 MiB, and 1 MiB more meanwhile. A crash at any moment
     /// harms nothing, and what was won by then stays.
     /// `progress(done, total)` is in bytes copied, some of them in vain when commits were faster,
     /// of an estimated total; false ends it soon. What it may call is what the one of verify may.

@@ -53,6 +53,7 @@ Result<void> Checkpointer::run(const std::function<Job()>& begin) {
     context_.clock.set(number_, attempts_);
 
     Result<void> result = attempt(begin);
+    give_reserve_back();
     job_ = nullptr;
     moving_ = nullptr;
     context_.versions.unpin(*slot_);
@@ -112,6 +113,7 @@ Result<void> Checkpointer::attempt(const std::function<Job()>& begin) {
 }
 
 Result<void> Checkpointer::publish(const Job& job) {
+    give_reserve_back();
     Meta meta;
     meta.next_keyspace_id = job.next_keyspace_id;
     std::uint64_t newest = to_number(superblock_.newest);

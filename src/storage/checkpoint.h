@@ -171,6 +171,12 @@ private:
     // to a page, one after the other, nothing of it is moved: the walk must come to its end.
     static constexpr std::uint64_t kVisitCopiesBytes = 16_MiB;
     static constexpr unsigned kVisitsInVainMax = 2;
+    /// Copies take free space, and where they come from is not free before two more checkpoints;
+    /// what this one must write to be published needs room, too. So nothing is copied unless this
+    /// much is held back for that.
+    static constexpr std::uint64_t kReserveBytes = 512_KiB;
+    Result<void> take_reserve();
+    void give_reserve_back();
     bool copied_enough() const { return visit_copied_ >= kVisitCopiesBytes; }
     Result<std::uint64_t> add_image(Bytes image);
     bool moves(const Descriptor* descriptor) const;
@@ -219,6 +225,7 @@ private:
     std::vector<Sequence> snapshots_;
     const Job* job_ = nullptr;
     Relocation* moving_ = nullptr;
+    Extent reserve_;                  ///< empty: none is held
     std::vector<MovedImage> moves_;   ///< of the inner page at hand; in the end those copied
     std::uint64_t visit_copied_ = 0;  ///< bytes, in the visit at hand,
     std::uint64_t visit_moved_ = 0;   ///< and those that memory was told of

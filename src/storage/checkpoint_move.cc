@@ -31,8 +31,41 @@ Result<std::uint64_t> Checkpointer::add_image(Bytes image) {
             Result<std::uint64_t> sector = writer_.add_within({begin, end - begin}, image);
             if (sector || sector.error().code() != ErrorCode::kNoSpace) return sector;
         }
+        give_reserve_back();
     }
     return writer_.add(image);
+}
+
+/// Behind the end of the file, where nothing is to stay; on a full disk inside it. Written: the
+/// disk has it.
+Result<void> Checkpointer::take_reserve() {
+    if (moving_ == nullptr || moving_->stopped || reserve_.sectors != 0) return {};
+    SpaceManager& space = context_.space;
+    const std::uint64_t sectors =
+        round_up(sectors_of(kReserveBytes) + 4 * catalog_.sectors, kBlockSectors);
+    const std::string zeros(sectors * kSectorBytes, '\0');
+    const std::uint64_t end = space.file_sectors();
+    const std::uint64_t begin = std::min(moving_->from.sector, end);
+    for (const Extent window : {Extent{end, kSectorsMax - end}, Extent{begin, end - begin},
+                                Extent{kFirstDataSector, end - kFirstDataSector}}) {
+        const Result<Extent> place = space.allocate_blocks_within(window, sectors, sectors);
+        if (!place) continue;
+        reserve_ = *place;
+        Result<void> done = written(context_.data.write(reserve_.sector, zeros));
+        if (done) return {};
+        give_reserve_back();
+        space.cut_tail();
+        if (done.error().code() != ErrorCode::kNoSpace) return done;
+    }
+    moving_->stop_full(
+        Error(ErrorCode::kNoSpace, "no room is left to move anything").at(context_.data.name()));
+    return {};
+}
+
+void Checkpointer::give_reserve_back() {
+    if (reserve_.sectors == 0) return;
+    context_.space.give_back(reserve_);
+    reserve_ = {};
 }
 
 bool Checkpointer::moves(const Descriptor* descriptor) const {
@@ -57,6 +90,7 @@ bool Checkpointer::moves_values_of(const Leaf& leaf) const {
 /// Copies stored bytes to where they should be. Latches nothing.
 /// @return the reference to the copy; none: it stays where it is.
 std::optional<PageRef> Checkpointer::copy_image(const PageRef& ref) {
+    if (reserve_.sectors == 0) return std::nullopt;
     std::vector<char> stored(ref.length);
     if (!context_.data.read(ref.sector, stored)) return std::nullopt;
     const Bytes bytes(stored.data(), stored.size());
@@ -214,7 +248,7 @@ Result<std::uint64_t> Checkpointer::move_value(LargeValue& value, std::vector<Mo
     const std::uint64_t from = value.sector.load(std::memory_order_acquire);
     // One that only the log names stays: its records say where it is.
     if (moving_ == nullptr || !moving_->concerns(from) || copied_enough() ||
-        !value.emitted.load(std::memory_order_relaxed) ||
+        reserve_.sectors == 0 || !value.emitted.load(std::memory_order_relaxed) ||
         !context_.clock.is_written(value.ticket.load(std::memory_order_relaxed))) {
         return from;
     }

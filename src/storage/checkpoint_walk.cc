@@ -36,6 +36,7 @@ Result<void> Checkpointer::walk(const CheckpointTree& target) {
         // Pinned for one page at a time: a checkpoint must not keep retired memory from being used.
         context_.versions.pin_memory(*slot_);
         visit_copied_ = visit_moved_ = 0;
+        if (Result<void> held = take_reserve(); !held) return held;
         Result<bool> seen = visit(tree, key, more, entries);
         if (!seen) return seen.error();
         if (*seen) copied_in_vain_ = 0;
