@@ -7,8 +7,11 @@
 
 #include <iostream>
 #include <set>
+#include <span>
 
+#include "base/hash.h"
 #include "os/random.h"
+#include "storage/meta.h"
 #include "storage/superblock.h"
 #include "storage/tree_node.h"
 #include "tests/bad_days.h"
@@ -342,6 +345,68 @@ TEST_F(DamageTest, DamageElsewhereLeavesTheRestToReadAndToWrite) {
     EXPECT_TRUE(**keyspace->get(row_key(1)) == row_value(1, Patient::size_of(1)));
     EXPECT_TRUE(keyspace->put(row_key(1), "new").ok());
     EXPECT_TRUE(database->close().ok());
+}
+
+/// Changes the newest checkpoint as a bug would: all checksums fit afterwards.
+/// `change(meta, data)` may change the catalog, and the bytes of the file.
+template <typename Change>
+void forge(os::SimFileSystem& disk, const Change& change) {
+    std::string data = disk.contents(Patient::kData).value();
+    storage::Superblock newest;
+    for (const std::uint64_t slot : {0, 1}) {
+        const std::uint64_t position = storage::Superblock::position_of(slot);
+        const auto found = storage::Superblock::decode(
+            {data.data() + position, storage::Superblock::kEncodedSize}, position);
+        if (found && found->checkpoint > newest.checkpoint) newest = *found;
+    }
+    const std::size_t at = newest.catalog.sector * storage::kSectorBytes;
+    const std::size_t length = newest.catalog.length;
+    auto meta = storage::Meta::decode(Bytes(data).substr(at, length), newest.file_sectors);
+    ASSERT_TRUE(meta.ok());
+    change(*meta, data);
+    const std::string catalog = meta->encode(length);
+    ASSERT_EQ(catalog.size(), length);
+    data.replace(at, length, catalog);
+    newest.catalog.checksum = hash64(catalog);
+    char* const block = data.data() + storage::Superblock::position_of(newest.checkpoint);
+    newest.encode(std::span<char, storage::Superblock::kEncodedSize>(
+        block, storage::Superblock::kEncodedSize));
+    auto file = disk.open(Patient::kData, os::FileSystem::Mode::kReadWrite);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->write_at(0, data).ok());
+}
+
+TEST_F(DamageTest, VerifySeesAFingerprintThatHidesItsKey) {
+    Patient patient(20, 0);
+    auto disk = patient.copy();
+    forge(*disk, [](storage::Meta&, std::string&) {});
+    EXPECT_TRUE(Patient::open(*disk)->verify().ok());
+    forge(*disk, [](storage::Meta& meta, std::string& data) {
+        storage::PageRef& root = meta.keyspaces.at(0).root;
+        ASSERT_EQ(root.level, 0);
+        ASSERT_EQ(root.codec, 0);
+        const std::size_t at = root.sector * storage::kSectorBytes;
+        data[at + sizeof(storage::PageHeader) + 3] ^= 0x55;
+        root.checksum = hash64(Bytes(data).substr(at, root.length));
+    });
+    Result<Database> database = Patient::open(*disk);
+    ASSERT_TRUE(database.ok());
+    EXPECT_FALSE(database->keyspace("rows")->get(row_key(3))->has_value());
+    EXPECT_TRUE(is_error(database->verify(), ErrorCode::kCorruption, "data", true));
+}
+
+/// Who owns space by that list alone would let it go when the tree is dropped, or never.
+TEST_F(DamageTest, VerifySeesAListOfUpperPagesThatIsNotTheTrees) {
+    Patient patient(300, 0);
+    auto disk = patient.copy();
+    forge(*disk, [](storage::Meta& meta, std::string&) {
+        ASSERT_FALSE(meta.free.empty());
+        meta.keyspaces.at(0).upper.push_back(meta.free.back());
+        meta.free.pop_back();
+    });
+    Result<Database> database = Patient::open(*disk);
+    ASSERT_TRUE(database.ok());
+    EXPECT_TRUE(is_error(database->verify(), ErrorCode::kCorruption, "data", true));
 }
 
 }  // namespace

@@ -188,6 +188,24 @@ TEST_F(DiskTest, FullUnderALargeValueRefusesIt) {
     expect_goes_on();
 }
 
+/// What the file was to grow by for it is not on offer any more: checkpoints use the holes.
+TEST_F(DiskTest, FullUnderALargeValueLeavesCheckpointsTheHoles) {
+    open();
+    fill(20'000);
+    ASSERT_TRUE(database_->checkpoint().ok());
+    // Every other stretch of rows goes to another place.
+    for (std::uint64_t n = 0; n < rows_; n += n % 500 == 499 ? 501 : 1) ASSERT_TRUE(put(n).ok());
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(database_->checkpoint().ok());
+    ASSERT_GT(database_->stats().data_free_bytes, 500'000u);
+    for (std::uint64_t n = 0; n < 5'000; n += 3) ASSERT_TRUE(put(n).ok());
+    disk_->fail_at(1, ENOSPC, "write data");
+    EXPECT_TRUE(is_error(put(rows_, 4'000'000), ErrorCode::kNoSpace));
+    disk_->set_capacity(disk_->used_bytes() + 50'000);
+    const Result<void> done = database_->checkpoint();
+    EXPECT_TRUE(done.ok()) << done.error().message();
+    expect_goes_on();
+}
+
 TEST_F(DiskTest, FullWhileCreatingLeavesWhatCanBeCreatedLater) {
     for (std::uint64_t capacity = 0; capacity < 400'000; capacity += 4096) {
         SCOPED_TRACE(capacity);

@@ -6,6 +6,7 @@
 // FULGUR_SEED=n: one seed.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,13 +14,19 @@
 
 #include <fulgur/database.h>
 
+#include "os/clock.h"
 #include "os/memory_file_system.h"
 #include "os/random.h"
+#include "os/sim_file_system.h"
+#include "os/thread.h"
 #include "storage/superblock.h"
 #include "tests/support.h"
 
 namespace fulgur::system_test {
 namespace {
+
+/// Two before, one that moves down what lies above the line, and four after it.
+constexpr std::uint64_t kCheckpointsWithoutWindows = 7;
 
 std::string row_key(std::uint64_t n) {
     std::string digits = std::to_string(n);
@@ -31,7 +38,7 @@ class CompactTest : public ::testing::Test {
 protected:
     void open(std::optional<Compression> compression = Compression::kNone) {
         handle_.reset();
-        db::EngineOptions options = small_engine(files_, "db");
+        db::EngineOptions options = small_engine(*disk_, "db");
         options.user.durability = Durability::kBuffered;
         options.user.compression = compression;
         database_.reset();
@@ -102,6 +109,21 @@ protected:
         ASSERT_TRUE(it == rows_.end()) << "missing " << it->first;
     }
 
+    /// Pages of which every other one grew and lies elsewhere now: where it was is too little for
+    /// any of those that lie high, and free.
+    void fragment(std::uint64_t rows, std::size_t size) {
+        fill(rows, size);
+        checkpoint();
+        WriteBatch batch;
+        for (std::uint64_t n = 0; n < rows; ++n) {
+            if (n / kStretch % 2 != 0) put(batch, n, size + size / 2);
+            if (batch.size() == 200) commit(batch);
+        }
+        commit(batch);
+        for (int i = 0; i < 3; ++i) checkpoint();
+    }
+    static constexpr std::uint64_t kStretch = 500;
+
     Database::CompactReport compact() {
         const Result<Database::CompactReport> report = database_->compact();
         EXPECT_TRUE(report.ok()) << report.error().message();
@@ -110,7 +132,7 @@ protected:
 
     std::uint64_t file_bytes() { return database_->stats().data_file_bytes; }
     std::uint64_t real_file_bytes() {
-        return files_.open("db/data", os::FileSystem::Mode::kReadWrite).value()->size().value();
+        return disk_->open("db/data", os::FileSystem::Mode::kReadWrite).value()->size().value();
     }
     /// A sixteenth above what is used, as compaction promises, and the next catalog.
     std::uint64_t goal() {
@@ -118,7 +140,9 @@ protected:
         return used + used / 16 + 160_KiB;
     }
 
-    os::MemoryFileSystem files_;
+    os::MemoryFileSystem memory_;
+    os::SimFileSystem sim_{7};
+    os::FileSystem* disk_ = &memory_;
     os::Random random_{1};
     std::optional<Database> database_;
     std::optional<Keyspace> handle_;
@@ -171,23 +195,181 @@ TEST_F(CompactTest, MovesPagesThatAreNotInMemoryAndLargeValues) {
     check_rows();
 }
 
+/// Only windows that are emptied one after the other make room.
 TEST_F(CompactTest, FillsHolesThatAreTooSmallForAPage) {
     open();
-    fill(20'000, 100);
-    checkpoint();
-    // Every third page changes, and those that were written last change again: holes everywhere.
-    for (int round = 0; round < 6; ++round) {
+    fragment(20'000, 100);
+    EXPECT_GT(database_->stats().data_free_bytes, 300'000u);
+    const Database::CompactReport report = compact();
+    EXPECT_GT(report.checkpoints, kCheckpointsWithoutWindows);
+    EXPECT_LT(report.bytes_after, report.bytes_before);
+    EXPECT_LE(report.bytes_after, goal());
+    EXPECT_LE(report.bytes_moved, 3 * database_->stats().data_used_bytes);
+    EXPECT_EQ(report.bytes_kept_for_readers, 0u);
+    check_rows();
+}
+
+/// Copies that find no room are forgotten: checkpoints go on in the holes there are.
+TEST_F(CompactTest, AFullDiskLeavesCheckpointsTheRoomTheyHad) {
+    os::SimFileSystem& disk = sim_;
+    disk_ = &disk;
+    open();
+    fragment(20'000, 100);
+    // Cuts the tail that checkpoints leave.
+    const auto stop = [](std::uint64_t, std::uint64_t) { return false; };
+    for (int i = 0; i < 2; ++i) ASSERT_TRUE(database_->compact(stop).ok());
+    disk.set_capacity(disk.used_bytes() + 1'200'000);
+    const std::uint64_t before = file_bytes();
+    const Result<Database::CompactReport> report = database_->compact();
+    ASSERT_FALSE(report.ok());
+    EXPECT_EQ(report.error().code(), ErrorCode::kNoSpace) << report.error().message();
+    EXPECT_LE(file_bytes(), before + 300'000);
+    for (int round = 0; round < 5; ++round) {
         WriteBatch batch;
-        for (std::uint64_t n = 0; n < 20'000; n += 100 + random_.below(100)) {
-            put(batch, n, 100);
-            if (batch.size() == 50) commit(batch);
-        }
+        for (std::uint64_t n = 0; n < 50; ++n) put(batch, random_.below(20'000), 100);
         commit(batch);
         checkpoint();
     }
+    check_rows();
+    disk.set_capacity(os::SimFileSystem::kUnlimited);
+    EXPECT_LE(compact().bytes_after, goal());
+    check_rows();
+    close();
+    open();
+    check_rows();
+}
+
+/// What it moved cannot be used again while a reader may look there.
+TEST_F(CompactTest, EndsEarlyWhenReadersKeepWhatItMoved) {
+    open();
+    fragment(40'000, 100);
+    const std::uint64_t before = file_bytes();
+    std::uint64_t longest = 0;
+    std::optional<Reader> reader = database_->reader();
+    for (int i = 0; i < 2; ++i) {
+        const Result<Database::CompactReport> report =
+            database_->compact([&](std::uint64_t, std::uint64_t) {
+                longest = std::max(longest, file_bytes());
+                return true;
+            });
+        ASSERT_TRUE(report.ok());
+        EXPECT_FALSE(report->stopped);
+        EXPECT_GT(report->bytes_kept_for_readers, 500'000u);
+    }
+    EXPECT_LE(longest, before + before / 4 + 2_MiB);
+    check_rows();
+    reader.reset();
     const Database::CompactReport report = compact();
-    EXPECT_LT(report.bytes_after, report.bytes_before);
+    EXPECT_EQ(report.bytes_kept_for_readers, 0u);
     EXPECT_LE(report.bytes_after, goal());
+    check_rows();
+}
+
+/// Each split replaces the page whose leaves are being copied.
+TEST_F(CompactTest, EndsAlthoughPagesSplitWhileItCopiesThem) {
+    open();
+    fragment(20'000, 100);
+    const std::uint64_t before = file_bytes();
+    std::uint64_t copied = 0, split_at = 0;
+    std::uint64_t next = 0;
+    const Result<Database::CompactReport> report =
+        database_->compact([&](std::uint64_t done, std::uint64_t) {
+            copied = done;
+            // Once for about as much as hangs on one page, two hundred times at most.
+            if (done < split_at || next > 200 * 8) return true;
+            split_at = done + 300'000;
+            const std::uint64_t splits = database_->stats().splits;
+            while (database_->stats().splits == splits) {
+                const std::string key = row_key(777) + "+" + std::to_string(next++);
+                const ModelValue value{next, 4'000};
+                EXPECT_TRUE(handle_->put(key, value.make()).ok());
+                rows_[key] = value;
+            }
+            return true;
+        });
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_LE(report->bytes_moved, copied);
+    EXPECT_LE(copied, 8 * before);
+    check_rows();
+}
+
+/// Pages that are not in memory: whoever asks after each step finds them where they are now.
+TEST_F(CompactTest, ReadsWhatWasMovedAtOnce) {
+    open();
+    const Keyspace before = database_->keyspace("before").value();
+    ASSERT_TRUE(before.put("k", ModelValue{1, 4'000'000}.make()).ok());
+    fill(20'000, 100);
+    // Another tree, which is walked when pages of the first one were moved.
+    const Keyspace more = database_->keyspace("more").value();
+    for (std::uint64_t n = 0; n < 1'000; ++n) {
+        ASSERT_TRUE(more.put(row_key(n), ModelValue{n, 1'000}.make()).ok());
+    }
+    ASSERT_TRUE(database_->drop_keyspace("before").ok());
+    close();
+    open();
+    std::uint64_t next = 19'999, reads = 0, calls = 0;  // From the end: moved last.
+    const Result<Database::CompactReport> report =
+        database_->compact([&](std::uint64_t, std::uint64_t) {
+            if (++calls % 8 != 0) return true;  // So that pages are left that nobody has read yet.
+            const Result<std::optional<std::string>> found = handle_->get(row_key(next));
+            EXPECT_TRUE(found.ok()) << found.error().message();
+            EXPECT_TRUE(found && *found && **found == rows_[row_key(next)].make());
+            next -= 97;
+            ++reads;
+            return !HasFailure();
+        });
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_GT(reads, 30u);
+    check_rows();
+}
+
+TEST_F(CompactTest, MovesMoreLargeValuesOfAPageThanItCopiesInOneVisit) {
+    open();
+    const Keyspace before = database_->keyspace("before").value();
+    for (int i = 0; i < 50; ++i) {
+        ASSERT_TRUE(before.put("k" + std::to_string(i), ModelValue{1, 1'000'000}.make()).ok());
+    }
+    checkpoint();
+    WriteBatch batch;
+    for (std::uint64_t n = 0; n < 45; ++n) {
+        put(batch, n, 1'000'000);
+        commit(batch);
+    }
+    fill(200, 100);
+    for (std::uint64_t n = 0; n < 45; ++n) {
+        put(batch, n, 1'000'000 - n);
+        commit(batch);
+    }
+    ASSERT_TRUE(database_->drop_keyspace("before").ok());
+    const Database::CompactReport report = compact();
+    EXPECT_GE(report.bytes_moved, 44'000'000u);
+    EXPECT_LE(report.bytes_after, goal() + 1'000'000);
+    check_rows();
+    close();
+    open();
+    check_rows();
+}
+
+TEST_F(CompactTest, EndsSoonWhenAnotherThreadCloses) {
+    open();
+    fragment(20'000, 100);
+    std::optional<os::Thread> closer;
+    Result<void> closed = Error(ErrorCode::kInvalid, "not called");
+    std::uint64_t calls = 0;
+    const Result<Database::CompactReport> report =
+        database_->compact([&](std::uint64_t, std::uint64_t) {
+            ++calls;
+            closer.emplace("closer", [&] { closed = database_->close(); });
+            while (handle_->put("another", "value").ok()) os::sleep_us(100);
+            return true;
+        });
+    closer.reset();
+    ASSERT_FALSE(report.ok());
+    EXPECT_EQ(report.error().code(), ErrorCode::kInvalid);
+    EXPECT_EQ(calls, 1u);
+    EXPECT_TRUE(closed.ok()) << closed.error().message();
+    open();
+    ASSERT_TRUE(handle_->erase("another").ok());
     check_rows();
 }
 
@@ -251,19 +433,38 @@ TEST_F(CompactTest, HasNothingToDoTwice) {
 
 TEST_F(CompactTest, CompressesWhatItMovesNoMoreThanItWas) {
     open(Compression::kZstd);
+    const Keyspace before = database_->keyspace("before").value();
+    ASSERT_TRUE(before.put("k", ModelValue{1, 2'000'000}.make()).ok());
     WriteBatch batch;
     for (std::uint64_t n = 0; n < 5'000; ++n)
         batch.put(*handle_, row_key(n), std::string(100, 'v'));
     ASSERT_TRUE(database_->commit(batch).ok());
     checkpoint();
     const Database::PageSizes sizes = database_->page_sizes().value();
-    EXPECT_EQ(sizes.pages_compressed, sizes.pages);
+    EXPECT_EQ(sizes.pages_compressed + 1, sizes.pages);  // All but the page of the other keyspace.
     EXPECT_LT(sizes.bytes_stored, sizes.bytes / 4);
-    compact();
+    ASSERT_TRUE(database_->drop_keyspace("before").ok());
+    EXPECT_GE(compact().bytes_moved, sizes.bytes_stored / 2);
     EXPECT_LE(file_bytes(), goal());
-    const Database::VerifyReport report = database_->verify().value();
-    EXPECT_EQ(report.leaf_bytes_stored, sizes.bytes_stored);
-    EXPECT_EQ(report.records, 5'000u);
+    const Database::PageSizes after = database_->page_sizes().value();
+    EXPECT_EQ(after.pages_compressed, after.pages);
+    EXPECT_LE(after.bytes_stored, sizes.bytes_stored);
+    EXPECT_GE(after.bytes_stored + 4'096, sizes.bytes_stored);
+    EXPECT_EQ(database_->verify()->records, 5'000u);
+}
+
+/// Nor the root leaf of a small keyspace.
+TEST_F(CompactTest, ACheckpointWritesNoPageThatDidNotChange) {
+    open();
+    fill(5'000, 100);
+    for (int i = 0; i < 50; ++i) {
+        ASSERT_TRUE(database_->keyspace("small" + std::to_string(i))->put("k", "v").ok());
+    }
+    checkpoint();
+    const std::uint64_t written = database_->stats().pages_written;
+    ASSERT_TRUE(database_->keyspace("small7")->put("k", "w").ok());
+    checkpoint();
+    EXPECT_EQ(database_->stats().pages_written, written + 1);
 }
 
 TEST_F(CompactTest, CompressedFilesSaySo) {
@@ -271,7 +472,7 @@ TEST_F(CompactTest, CompressedFilesSaySo) {
         std::string block(storage::Superblock::kEncodedSize, '\0');
         storage::Superblock found;
         for (const std::uint64_t at : {0, 4096}) {
-            const auto file = files_.open("db/data", os::FileSystem::Mode::kReadWrite).value();
+            const auto file = disk_->open("db/data", os::FileSystem::Mode::kReadWrite).value();
             EXPECT_TRUE(file->read_at(at, block).ok());
             const Result<storage::Superblock> one = storage::Superblock::decode(block, at);
             if (one && one->checkpoint > found.checkpoint) found = *one;

@@ -249,15 +249,20 @@ public:
         std::uint64_t bytes_moved = 0;
         std::uint64_t checkpoints = 0;  ///< That it took.
         bool stopped = false;           ///< `progress` said so.
+        /// Not 0: it ended before its goal, because readers that were open when something was moved
+        /// keep so much of the file from being used again. Compact again when they have ended.
+        std::uint64_t bytes_kept_for_readers = 0;
     };
     /// Makes the data file nearly as short as what is used in it (a sixteenth more), by moving what
     /// lies high in it into free space below. Readers and commits go on; other checkpoints wait for
-    /// those of this. Each page is written twice at most, and the file may grow by a quarter
-    /// meanwhile. A crash at any moment harms nothing, and what was won by then stays.
-    /// `progress(done, total)` is in bytes moved, of an estimated total; false ends it soon.
-    /// What it may call is what the one of verify may.
-    /// @return kNoSpace: no room for a checkpoint; kPoisoned, kIo; kInvalid after close. Any
-    /// thread.
+    /// those of this. It writes three times what is used, at most, and changes of others; the file
+    /// may grow by a quarter, or 1 MiB, and 1 MiB more meanwhile. A crash at any moment
+    /// harms nothing, and what was won by then stays.
+    /// `progress(done, total)` is in bytes copied, some of them in vain when commits were faster,
+    /// of an estimated total; false ends it soon. What it may call is what the one of verify may.
+    /// @return kNoSpace: the disk has no room for a checkpoint or for copies; the database is as
+    /// before, and what was won stays. kPoisoned, kIo. kInvalid after close; a close by another
+    /// thread ends it soon, with this. Any thread.
     Result<CompactReport> compact(
         const std::function<bool(std::uint64_t, std::uint64_t)>& progress = {});
 

@@ -36,6 +36,7 @@ ExitCode run(Context& context, const Arguments& arguments) {
         context.print_json({{"bytes_before", compacted->bytes_before},
                             {"bytes_after", compacted->bytes_after},
                             {"bytes_moved", compacted->bytes_moved},
+                            {"bytes_kept_for_readers", compacted->bytes_kept_for_readers},
                             {"checkpoints", compacted->checkpoints},
                             {"elapsed_ns", elapsed_ns}});
     } else {
@@ -43,6 +44,11 @@ ExitCode run(Context& context, const Arguments& arguments) {
             fmt::format("data file: {} before, {} after; {} moved in {}\n",
                         show_bytes(compacted->bytes_before), show_bytes(compacted->bytes_after),
                         show_bytes(compacted->bytes_moved), show_duration_ns(elapsed_ns)));
+        if (compacted->bytes_kept_for_readers != 0) {
+            context.out.write(fmt::format(
+                "ended early: open readers keep {}; compact again when they have ended\n",
+                show_bytes(compacted->bytes_kept_for_readers)));
+        }
     }
     return code;
 }

@@ -364,6 +364,7 @@ Result<std::uint64_t> Engine::place_direct(const LargeValue& value, Bytes bytes)
     if (Result<void> done = data_->write(*sector, bytes); !done) {
         if (done.error().code() != ErrorCode::kNoSpace) poison(done.error());
         space_.give_back({*sector, value.sectors()});
+        space_.cut_tail();
         return done.error();
     }
     return sector;

@@ -6,10 +6,18 @@
 // the line where the file should end goes below it. What is free there may be in pieces too small
 // for an image; so, a window at a time from the file's beginning, everything in the window is moved
 // out, which makes one free piece of it, and what lies above the line comes down again. When the
-// windows have reached the line everything has been moved once or twice, and it ends, whatever came
-// of it.
+// windows have reached the line it ends, whatever came of it.
+//
+// What it writes: the windows below the line hold at most what is used, and go up once; down comes
+// what lay above at first and what the windows brought up. So it is three times what is used, at
+// most. What it takes: the copies of one window, a quarter of the file, when nothing above the line
+// comes down between. So no window is begun while readers keep the old places of what was moved
+// before: nothing would become free, and each window would grow the file by a quarter.
+//
+// On a full disk copies that find no room are forgotten, and the checkpoint is published without
+// them. What a window brought up by then is brought down again, and kNoSpace told.
 #include <algorithm>
-#include <limits>
+#include <optional>
 
 #include "db/engine.h"
 #include "db/progress_scope.h"
@@ -30,7 +38,7 @@ std::uint64_t line_above(std::uint64_t used_sectors) {
 }
 
 /// Windows are a quarter of the file, but not smaller than this.
-constexpr std::uint64_t kWindowSectorsMin = 8_MiB / kSectorBytes;
+constexpr std::uint64_t kWindowSectorsMin = 1_MiB / kSectorBytes;
 
 }  // namespace
 
@@ -38,7 +46,11 @@ constexpr std::uint64_t kWindowSectorsMin = 8_MiB / kSectorBytes;
 struct Engine::Compaction {
     const std::function<bool(std::uint64_t, std::uint64_t)>& progress;
     Database::CompactReport report;
-    std::uint64_t total = 0;  ///< bytes to move, as far as can be known
+    std::uint64_t copied = 0;   ///< bytes, also in vain: what progress tells
+    std::uint64_t total = 0;    ///< bytes to copy, as far as can be known
+    std::optional<Error> full;  ///< the disk
+
+    bool ended() const { return report.stopped || full; }
 };
 
 Result<Database::CompactReport> Engine::compact(
@@ -46,11 +58,11 @@ Result<Database::CompactReport> Engine::compact(
     if (Result<void> outside = check_outside_progress(); !outside) return outside.error();
     const GatePass pass(gate_);
     if (!pass) return closed_error();
-    Compaction work{progress, {}, 0};
+    Compaction work{progress, {}, 0, 0, {}};
     work.report.bytes_before = space_.file_sectors() * kSectorBytes;
-    Result<void> done = compact_all(work);
+    if (Result<void> done = compact_all(work); !done) return done.error();
+    if (work.full) return *work.full;
     work.report.bytes_after = space_.file_sectors() * kSectorBytes;
-    if (!done) return done.error();
     return work.report;
 }
 
@@ -59,37 +71,51 @@ Result<void> Engine::compact_all(Compaction& work) {
     std::uint64_t window_begin = kFirstDataSector;
     const std::uint64_t window =
         round_up(std::max(space_.file_sectors() / 4, kWindowSectorsMin), kBlockSectors);
-    while (!work.report.stopped) {
+    for (;;) {
+        // Also after a window that found no room: not to leave the file longer than it was.
+        const bool last = work.ended();
         const std::uint64_t line = line_above(space_.stats().used_sectors);
-        if (space_.file_sectors() <= line) return {};
+        if (work.report.stopped || space_.file_sectors() <= line) return {};
         if (Result<void> done = move_down(line, work); !done) return done;
-        if (work.report.stopped || space_.file_sectors() <= line || window_begin >= line) return {};
+        // The catalogs of those checkpoints may lie where nothing else does any more.
+        if (space_.file_sectors() > line) {
+            if (Result<void> done = settle(work); !done) return done;
+        }
+        if (last || work.ended() || space_.file_sectors() <= line || window_begin >= line) {
+            return {};
+        }
+        const std::uint64_t kept = space_.stats().pinned_sectors;
+        if (kept > window / 8) {
+            work.report.bytes_kept_for_readers = kept * kSectorBytes;
+            return {};
+        }
         const Extent from{window_begin, std::min(window, space_.file_sectors() - window_begin)};
         const Extent to{from.end(), storage::kSectorsMax - from.end()};
         if (Result<void> done = relocate(from, to, work); !done) return done;
         window_begin = from.end();
     }
-    return {};
 }
 
-/// What lies above the line goes below it.
+/// What lies above the line goes below it, or down to it.
 Result<void> Engine::move_down(std::uint64_t line, Compaction& work) {
     const std::uint64_t bytes = (space_.file_sectors() - line) * kSectorBytes;
-    work.total = std::max(work.total, work.report.bytes_moved + bytes);
+    work.total = std::max(work.total, work.copied + bytes);
     return relocate({line, storage::kSectorsMax - line},
-                    {kFirstDataSector, line - kFirstDataSector}, work);
+                    {kFirstDataSector, storage::kSectorsMax - kFirstDataSector}, work);
 }
 
 Result<void> Engine::relocate(Extent from, Extent to, Compaction& work) {
+    if (Result<void> open = check_open(); !open) return open;
     storage::Relocation relocation;
     relocation.from = from;
     relocation.to = to;
     relocation.go_on = [this, &work](std::uint64_t bytes) {
-        work.report.bytes_moved += bytes;
-        work.total = std::max(work.total, work.report.bytes_moved);
+        work.copied += bytes;
+        work.total = std::max(work.total, work.copied);
+        if (gate_.closed()) return false;  // Who closes is waiting for us.
         if (!work.progress) return true;
         const ProgressScope scope(*this);
-        return work.progress(work.report.bytes_moved, work.total);
+        return work.progress(work.copied, work.total);
     };
     {
         os::MutexLock lock(checkpoint_mutex_);
@@ -99,13 +125,19 @@ Result<void> Engine::relocate(Extent from, Extent to, Compaction& work) {
         if (!done) return done;
         ++work.report.checkpoints;
     }
-    work.report.stopped = relocation.stopped;
+    work.report.bytes_moved += relocation.moved_bytes;
+    if (relocation.full) {
+        work.full = relocation.full;
+    } else {
+        work.report.stopped = relocation.stopped;
+    }
     return settle(work);
 }
 
 /// Two checkpoints let go what one has moved; the second one cuts what the first has made free.
 Result<void> Engine::settle(Compaction& work) {
     for (int i = 0; i < 2; ++i) {
+        if (Result<void> open = check_open(); !open) return open;
         os::MutexLock lock(checkpoint_mutex_);
         cut_short_ = true;
         Result<void> done = checkpoint_locked();
@@ -113,6 +145,7 @@ Result<void> Engine::settle(Compaction& work) {
         if (!done) return done;
         ++work.report.checkpoints;
     }
+    space_.collect(versions_.oldest_epoch());
     return {};
 }
 

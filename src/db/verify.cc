@@ -26,12 +26,14 @@ public:
         : data_(data), progress_(std::move(progress)), total_(total) {}
 
     Result<void> tree(const storage::KeyspaceMeta& keyspace) {
-        for (const Extent& extent : keyspace.upper) used_.push_back(extent);
-        if (keyspace.root.sector == 0) return {};
-        if (keyspace.height != keyspace.root.level + 1u) {
-            return fault("a tree's height does not fit its root", data_, keyspace.root.sector);
+        upper_.clear();
+        if (keyspace.root.sector != 0) {
+            if (keyspace.height != keyspace.root.level + 1u) {
+                return fault("a tree's height does not fit its root", data_, keyspace.root.sector);
+            }
+            if (Result<void> done = page(keyspace.root, {}, nullptr); !done) return done;
         }
-        return page(keyspace.root, {}, nullptr);
+        return check_upper(keyspace.upper);
     }
 
     void own(Extent extent) { used_.push_back(extent); }
@@ -55,6 +57,21 @@ public:
     const Database::VerifyReport& report() const { return report_; }
 
 private:
+    /// The catalog lists the pages above the lowest inner ones: by that list they are let go.
+    Result<void> check_upper(std::vector<Extent> listed) {
+        const auto by_sector = [](const Extent& a, const Extent& b) { return a.sector < b.sector; };
+        std::sort(listed.begin(), listed.end(), by_sector);
+        std::sort(upper_.begin(), upper_.end(), by_sector);
+        const auto [one, other] =
+            std::mismatch(listed.begin(), listed.end(), upper_.begin(), upper_.end());
+        if (one != listed.end() || other != upper_.end()) {
+            return fault("the catalog does not list a tree's upper pages as they are", data_,
+                         one != listed.end() ? one->sector : other->sector);
+        }
+        used_.insert(used_.end(), upper_.begin(), upper_.end());
+        return {};
+    }
+
     Result<void> page(const PageRef& ref, Bytes low, const Bytes* high) {
         Result<std::vector<char>> image = storage::read_image(data_, ref);
         if (!image) return image.error();
@@ -65,13 +82,21 @@ private:
             report_.leaf_bytes_stored += ref.length;
             if (ref.codec != storage::kCodecNone) ++report_.pages_compressed;
         }
-        if (ref.level <= 1) used_.push_back({ref.sector, ref.sectors()});
+        (ref.level <= 1 ? used_ : upper_).push_back({ref.sector, ref.sectors()});
         const auto* header = reinterpret_cast<const storage::PageHeader*>(image->data());
         if (header->low() != low || header->has_high() != (high != nullptr) ||
             (high != nullptr && header->high() != *high)) {
             return fault("a page's fences do not fit its parent", data_, ref.sector);
         }
-        if (ref.level == 0) return leaf(static_cast<const storage::Leaf&>(*header));
+        if (ref.level == 0) {
+            // Reading does not look at them: a wrong one hides its key.
+            Result<void> prints = storage::check_leaf_prints({image->data(), image->size()});
+            if (!prints) {
+                Error wrong = prints.error();
+                return wrong.at(data_.name(), ref.sector * storage::kSectorBytes);
+            }
+            return leaf(static_cast<const storage::Leaf&>(*header));
+        }
         const storage::InnerImage inner =
             storage::decode_inner_image({image->data(), image->size()});
         for (std::size_t i = 0; i < inner.entries.size(); ++i) {
@@ -123,6 +148,7 @@ private:
     const std::function<void(std::uint64_t, std::uint64_t)> progress_;
     const std::uint64_t total_;
     std::vector<Extent> used_;
+    std::vector<Extent> upper_;  ///< of the tree at hand, as the walk finds them
     Database::VerifyReport report_;
 };
 

@@ -14,6 +14,7 @@ namespace fulgur::storage {
 Checkpointer::Checkpointer(TreeContext& context, const Superblock& newest, Sequence other_replay)
     : context_(context),
       writer_(context.data, context.space),
+      mover_(context.data, context.space),
       superblock_(newest),
       other_replay_(other_replay),
       catalog_(newest.catalog.length == 0 ? Extent{} : newest.catalog.extent()),
@@ -51,10 +52,11 @@ Result<void> Checkpointer::run(const std::function<Job()>& begin) {
     context_.clock.set(number_, attempts_);
 
     Result<void> result = attempt(begin);
+    give_reserve_back();
     job_ = nullptr;
     moving_ = nullptr;
     context_.versions.unpin(*slot_);
-    pages_written_.store(writer_.images(), std::memory_order_relaxed);
+    pages_written_.store(writer_.images() + mover_.images(), std::memory_order_relaxed);
     if (!result) {
         // What was let go after the abandoned walk had passed it was said to be needed by this
         // checkpoint; the next attempt will not refer to it.
@@ -76,15 +78,24 @@ void Checkpointer::cut_tail(bool however_short) {
 }
 
 /// Behind what the superblocks refer to and anybody has. A file that stays long does no harm, and
-/// the next checkpoint tries again.
+/// the next checkpoint tries again. Commits wait for one step at most.
 void Checkpointer::cut_file() {
-    const auto cut = [this](std::uint64_t sectors) -> Result<void> {
-        Result<std::uint64_t> size = context_.data.size_bytes();
-        if (!size) return size.error();
-        if (*size <= sectors * kSectorBytes) return {};
-        return context_.data.resize(sectors);
+    constexpr std::uint64_t kStepBytes = 256_MiB;
+    std::uint64_t size = 0;
+    bool more = true;
+    const auto cut = [&](std::uint64_t sectors) -> Result<void> {
+        Result<std::uint64_t> now = context_.data.size_bytes();
+        if (!now) return now.error();
+        const std::uint64_t kept = sectors * kSectorBytes;
+        more = *now > kept + kStepBytes;
+        size = more ? round_up(*now - kStepBytes, kBlockBytes) : std::min(*now, kept);
+        return size < *now ? context_.data.resize(sectors_of(size)) : Result<void>();
     };
-    static_cast<void>(context_.space.cut_file(cut).ok());
+    while (more) {
+        if (!context_.space.cut_file(cut)) return;
+    }
+    // What the file was to grow by and did not: see cut_tail.
+    context_.space.cut_tail(round_up(sectors_of(size), kBlockSectors));
 }
 
 Result<void> Checkpointer::attempt(const std::function<Job()>& begin) {
@@ -101,6 +112,7 @@ Result<void> Checkpointer::attempt(const std::function<Job()>& begin) {
 }
 
 Result<void> Checkpointer::publish(const Job& job) {
+    give_reserve_back();
     Meta meta;
     meta.next_keyspace_id = job.next_keyspace_id;
     std::uint64_t newest = to_number(superblock_.newest);

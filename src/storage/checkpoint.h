@@ -103,7 +103,8 @@ private:
     struct ImagedLeaf {
         std::size_t index = 0;  ///< child of the inner page at hand
         Leaf* leaf = nullptr;
-        std::size_t count = 0;  ///< records that the image stands for
+        bool for_values = false;  ///< unchanged, and large values of it are to be moved
+        std::size_t count = 0;    ///< records that the image stands for
         PageRef ref;
         std::uint64_t ticket = 0;        ///< of the writer
         std::vector<LargeValue*> large;  ///< that the image refers to
@@ -114,6 +115,20 @@ private:
         std::size_t index = 0;  ///< child of the inner page at hand
         const Descriptor* from = nullptr;
         PageRef to;
+    };
+    /// While it lives, and if `pause`, nothing is moved.
+    class MovingPause {
+    public:
+        MovingPause(Relocation*& moving, bool pause) : moving_(moving), kept_(moving) {
+            if (pause) moving_ = nullptr;
+        }
+        ~MovingPause() { moving_ = kept_; }
+        MovingPause(const MovingPause&) = delete;
+        MovingPause& operator=(const MovingPause&) = delete;
+
+    private:
+        Relocation*& moving_;
+        Relocation* const kept_;
     };
     /// A page of the level at hand, and the lower bound of its keys.
     struct Entry {
@@ -133,6 +148,8 @@ private:
                                 std::string low, Entries& entries);
     Result<bool> emit_root_leaf(Tree& tree, Leaf* leaf, Entries& entries);
     Result<bool> emit_inner(Tree& tree, Inner* page, Entries& entries);
+    bool list_images(Inner& page, std::vector<ImagedLeaf>& imaged);
+    Result<void> make_images(std::vector<ImagedLeaf>& imaged);
     Result<void> emit_children(Tree& tree, Inner& page, std::vector<ImagedLeaf>& imaged,
                                Entries& children);
     Result<ImagedLeaf> image_leaf(Leaf* leaf, std::size_t index);
@@ -149,7 +166,19 @@ private:
 
     bool join_small(Tree& tree, Inner* page);
 
-    // Moving (checkpoint_move.cc).
+    // Moving (checkpoint_move.cc). A visit of a page copies so much before it tells memory, and the
+    // page is visited again for the rest: then that much at most is copied in vain when a commit
+    // replaces the page meanwhile, and is kept waiting for the pin. When that has happened so often
+    // to a page, one after the other, nothing of it is moved: the walk must come to its end.
+    static constexpr std::uint64_t kVisitCopiesBytes = 16_MiB;
+    static constexpr unsigned kVisitsInVainMax = 2;
+    /// Copies take free space, and where they come from is not free before two more checkpoints;
+    /// what this one must write to be published needs room, too. So nothing is copied unless this
+    /// much is held back for that.
+    static constexpr std::uint64_t kReserveBytes = 512_KiB;
+    Result<void> take_reserve();
+    void give_reserve_back();
+    bool copied_enough() const { return visit_copied_ >= kVisitCopiesBytes; }
     Result<std::uint64_t> add_image(Bytes image);
     bool moves(const Descriptor* descriptor) const;
     bool moves_values_of(const Leaf& leaf) const;
@@ -157,11 +186,14 @@ private:
     void load_to_move(Tree& tree, Inner* page);
     void list_moves(Inner& page);
     Result<void> make_moves(std::span<const ImagedLeaf> imaged);
+    Result<void> flush_moves();
     void abandon_moves();
+    void count_moved(std::uint64_t bytes);
     bool adopt_move(Tree& tree, ChildSlot& slot, const MovedImage& move);
-    bool adopt_move_of(Tree& tree, Inner& page, std::size_t index);
+    bool adopt_move_of(Tree& tree, ChildSlot& slot, std::size_t index);
     Result<bool> move_unloaded(Tree& tree, Inner* parent, ChildSlot& slot, ChildWord word);
     Result<std::uint64_t> move_value(LargeValue& value, std::vector<MovedValue>& moved);
+    Result<bool> copy_value(const LargeValue& value, std::uint64_t from, std::uint64_t to);
     void adopt_moved_values(const std::vector<MovedValue>& moved);
 
     // Dropped trees (checkpoint_walk.cc).
@@ -177,6 +209,7 @@ private:
 
     TreeContext& context_;
     ImageWriter writer_;
+    ImageWriter mover_;      ///< of copies: nothing refers to one before it is written
     Superblock superblock_;  ///< the published one
     Sequence other_replay_;
     Extent catalog_;              ///< of the last attempt
@@ -193,7 +226,11 @@ private:
     std::vector<Sequence> snapshots_;
     const Job* job_ = nullptr;
     Relocation* moving_ = nullptr;
-    std::vector<MovedImage> moves_;  ///< of the inner page at hand
+    Extent reserve_;                  ///< empty: none is held
+    std::vector<MovedImage> moves_;   ///< of the inner page at hand; in the end those copied
+    std::uint64_t visit_copied_ = 0;  ///< bytes, in the visit at hand,
+    std::uint64_t visit_moved_ = 0;   ///< and those that memory was told of
+    unsigned copied_in_vain_ = 0;     ///< visits of the page at hand, one after the other
     Versions::Slot* slot_;
 };
 

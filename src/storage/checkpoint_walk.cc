@@ -31,13 +31,18 @@ Result<void> Checkpointer::walk(const CheckpointTree& target) {
     Tree& tree = *target.tree;
     Entries entries;
     std::string key;
+    copied_in_vain_ = 0;
     for (bool more = true; more;) {
         // Pinned for one page at a time: a checkpoint must not keep retired memory from being used.
         context_.versions.pin_memory(*slot_);
+        visit_copied_ = visit_moved_ = 0;
+        if (Result<void> held = take_reserve(); !held) return held;
         Result<bool> seen = visit(tree, key, more, entries);
         if (!seen) return seen.error();
+        if (*seen) copied_in_vain_ = 0;
         if (moving_ != nullptr) moving_->tell();
-        if (writer_.wants_flush()) {
+        // Runs that are not full keep the space from copies that should lie there.
+        if (writer_.wants_flush() || moving_ != nullptr) {
             if (Result<void> flushed = flush(); !flushed) return flushed;
         }
     }
@@ -126,62 +131,48 @@ Result<bool> Checkpointer::visit_unloaded(Tree& tree, Inner* parent, ChildSlot& 
 }
 
 Result<bool> Checkpointer::emit_root_leaf(Tree& tree, Leaf* leaf, Entries& entries) {
+    const MovingPause pause(moving_, copied_in_vain_ >= kVisitsInVainMax);
+    const auto emit = [&] {
+        leaf->emitted = attempt_;
+        entries.push_back({{}, leaf->disk->ref});
+    };
+    {
+        LatchGuard guard(tree.root_latch());
+        if (load_child(tree.root()) != ChildWord(leaf)) return false;
+        if (!changed(*leaf) && !moves(leaf->disk) && !moves_values_of(*leaf)) {
+            emit_early_image(tree, *leaf->disk, leaf->carried);
+            emit();
+            return true;
+        }
+    }
     Result<ImagedLeaf> imaged = image_leaf(leaf, 0);
     if (!imaged) return imaged.error();
     LatchGuard guard(tree.root_latch());
     if (load_child(tree.root()) != ChildWord(leaf)) {
         abandon(*imaged);
+        if (visit_copied_ != 0) ++copied_in_vain_;
         return false;
     }
-    if (changed(*leaf) || moves(leaf->disk) || !imaged->moved.empty()) {
-        adopt_image(tree, *imaged);
-    } else {
-        abandon(*imaged);
-    }
-    leaf->emitted = attempt_;
-    entries.push_back({{}, leaf->disk->ref});
+    adopt_image(tree, *imaged);
+    if (copied_enough()) return false;
+    emit();
     return true;
 }
 
 Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries) {
     if (join_small(tree, page)) return false;
+    const MovingPause pause(moving_, copied_in_vain_ >= kVisitsInVainMax);
     std::vector<ImagedLeaf> imaged;
     if (moving_ != nullptr) load_to_move(tree, page);
-    {
-        LatchGuard guard(page->latch);
-        if (page->replaced.load(std::memory_order_relaxed) != 0) return false;
-        for (std::size_t i = 0; i < page->children(); ++i) {
-            const ChildWord word = load_child(page->child(i));
-            if (!word.resident()) continue;
-            Leaf* leaf = static_cast<Leaf*>(word.page());
-            if (changed(*leaf) || moves_values_of(*leaf)) {
-                imaged.push_back({i, leaf, 0, {}, 0, {}, {}});
-            }
-        }
-        list_moves(*page);
-    }
-    for (std::size_t i = 0; i < imaged.size(); ++i) {
-        Result<ImagedLeaf> image = image_leaf(imaged[i].leaf, imaged[i].index);
-        if (!image) {
-            for (std::size_t made = 0; made < i; ++made) abandon(imaged[made]);
-            return image.error();
-        }
-        imaged[i] = std::move(*image);
-        os::yield_point("leaf imaged");
-        if (moving_ != nullptr) moving_->tell();
-        if (!writer_.wants_flush()) continue;
-        // Large values are copied on their way out: not more of them than one flush takes.
-        if (Result<void> flushed = flush(); !flushed) {
-            for (std::size_t made = 0; made <= i; ++made) abandon(imaged[made]);
-            return flushed.error();
-        }
-    }
+    if (!list_images(*page, imaged)) return false;
+    if (Result<void> made = make_images(imaged); !made) return made.error();
     Result<void> moved = make_moves(imaged);
     LatchGuard guard(page->latch);
     if (!moved || page->replaced.load(std::memory_order_relaxed) != 0) {
         for (const ImagedLeaf& image : imaged) abandon(image);
         abandon_moves();
         if (!moved) return moved.error();
+        if (visit_copied_ != 0) ++copied_in_vain_;
         return false;
     }
     if (moves(page->disk)) tree.outdate_image(*page);
@@ -189,6 +180,10 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
     Result<void> done = emit_children(tree, *page, imaged, children);
     abandon_moves();
     if (!done) return done.error();
+    if (copied_enough()) {  // There may be more of it.
+        copied_in_vain_ = visit_moved_ != 0 ? 0 : copied_in_vain_ + 1;
+        return false;
+    }
     if (page->disk == nullptr) {
         Result<PageRef> ref = write_inner(1, children, page->high(), page->has_high());
         if (!ref) return ref.error();
@@ -199,6 +194,54 @@ Result<bool> Checkpointer::emit_inner(Tree& tree, Inner* page, Entries& entries)
     page->emitted = attempt_;
     entries.push_back({std::string(page->low()), page->disk->ref});
     return true;
+}
+
+/// Children that need a new image, or a copy of the one they have.
+/// @return false: the page was replaced.
+bool Checkpointer::list_images(Inner& page, std::vector<ImagedLeaf>& imaged) {
+    LatchGuard guard(page.latch);
+    if (page.replaced.load(std::memory_order_relaxed) != 0) return false;
+    for (std::size_t i = 0; i < page.children(); ++i) {
+        const ChildWord word = load_child(page.child(i));
+        if (!word.resident()) continue;
+        ImagedLeaf child;
+        child.index = i;
+        child.leaf = static_cast<Leaf*>(word.page());
+        child.for_values = !changed(*child.leaf);
+        if (!child.for_values || moves_values_of(*child.leaf)) imaged.push_back(std::move(child));
+    }
+    list_moves(page);
+    return true;
+}
+
+/// Makes the listed images. Latches nothing. On failure none is left.
+Result<void> Checkpointer::make_images(std::vector<ImagedLeaf>& imaged) {
+    std::size_t made = 0;
+    Result<void> done;
+    for (std::size_t i = 0; i < imaged.size() && done; ++i) {
+        // Only to name where its values have gone; these stay for the next visit.
+        const bool for_values = imaged[i].for_values;
+        if (for_values && copied_enough()) continue;
+        Result<ImagedLeaf> image = image_leaf(imaged[i].leaf, imaged[i].index);
+        if (!image) {
+            done = image.error();
+            break;
+        }
+        if (for_values && image->moved.empty()) {
+            abandon(*image);
+        } else {
+            imaged[made++] = std::move(*image);
+        }
+        os::yield_point("leaf imaged");
+        // Large values are written on their way out: not more of them than one flush takes.
+        if (writer_.wants_flush()) done = flush();
+    }
+    imaged.resize(made);
+    if (done && moving_ != nullptr) done = flush();  // As in the walk.
+    if (done) return done;
+    for (const ImagedLeaf& image : imaged) abandon(image);
+    imaged.clear();
+    return done;
 }
 
 /// Joins nearly empty leaves of a page that this checkpoint has not emitted yet.
@@ -227,7 +270,7 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
         }
         if (!word.resident()) {
             emit_early_image(tree, *word.descriptor(), word.descriptor()->next);
-            if (adopt_move_of(tree, page, i)) tree.outdate_image(page);
+            if (adopt_move_of(tree, page.child(i), i)) tree.outdate_image(page);
             children.push_back({page.child_low(i), load_child(page.child(i)).descriptor()->ref});
             continue;
         }
@@ -235,9 +278,8 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
         ImagedLeaf late;
         if (made == nullptr && changed(*leaf)) {
             // Nothing is moved under a latch: that would be input and output.
-            Relocation* const moving = std::exchange(moving_, nullptr);
+            const MovingPause pause(moving_, true);
             Result<ImagedLeaf> image = image_leaf(leaf, i);
-            moving_ = moving;
             if (!image) {
                 result = image.error();
                 break;
@@ -250,7 +292,7 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
             adopt_image(tree, *made);
         } else {
             emit_early_image(tree, *leaf->disk, leaf->carried);
-            if (adopt_move_of(tree, page, i)) tree.outdate_image(page);
+            if (adopt_move_of(tree, page.child(i), i)) tree.outdate_image(page);
         }
         children.push_back({page.child_low(i), leaf->disk->ref});
     }

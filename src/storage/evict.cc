@@ -212,6 +212,7 @@ Result<void> Evictor::image_dirty(Tree& tree) {
     if (flushed) return done;
     if (flushed.error().code() != ErrorCode::kNoSpace) host_.write_failed(flushed.error());
     forget_unwritten();
+    context_.space.cut_tail();
     return flushed;
 }
 

@@ -58,6 +58,28 @@ std::string text_of(const Result<std::vector<char>>& result) {
     return result ? "" : std::string(result.error().what());
 }
 
+/// What a reader and the next checkpoint do with an image that was accepted.
+void use(const PageRef& ref, Bytes image) {
+    const TestFrame frame(leaf_frame_bytes(image));
+    const Leaf* leaf = load_leaf(image, frame.data(), frame.size());
+    const std::size_t n = leaf->count.load();
+    EXPECT_EQ(n, ref.count);
+    std::string key(leaf->prefix());
+    bool sequenced = true;  // Nothing real has sequence 0, which no horizon is below.
+    for (std::size_t i = 0; i < n; ++i) {
+        const Record record = leaf->record(i);
+        EXPECT_LE(record.sequence(), Sequence{ref.newest});
+        sequenced = sequenced && record.sequence() != Sequence{0};
+        key.resize(leaf->prefix_size);
+        key += record.suffix();
+        const auto found = leaf->find(record.suffix(), print_of(hash64(key)), record.sequence());
+        EXPECT_TRUE(!check_leaf_prints(image) || (found && found->bytes() == record.bytes()));
+    }
+    if (sequenced) {
+        EXPECT_TRUE(image_of(*leaf) == image);
+    }
+}
+
 TEST(ImageCodecTest, GivesBackWhatItPacked) {
     for (std::uint64_t seed = 1; seed <= 40; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
@@ -144,7 +166,7 @@ TEST(ImageCodecTest, BearsEveryFlippedBitOfACompressedImage) {
             PageRef ref = good.ref;
             ref.checksum = hash64({stored.data(), stored.size()});
             const Result<std::vector<char>> back = unpack_image(stored, ref);
-            ASSERT_TRUE(!back || check_leaf_image({back->data(), back->size()}, ref).ok());
+            if (back) use(ref, {back->data(), back->size()});
         }
         for (std::size_t size = 0; size < good.stored.size(); ++size) {
             PageRef ref = good.ref;

@@ -7,15 +7,17 @@
 namespace fulgur::storage {
 
 Result<ImageWriter::Run*> ImageWriter::run_for(std::size_t sectors, const Extent* window) {
-    for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
-        if (run->in_window != (window != nullptr)) continue;
-        const std::uint64_t end = run->extent.sector + run->bytes.size() / kSectorBytes + sectors;
+    // Windows may be different ones: the first run that fits is the lowest, and what others took
+    // and did not fill would not be free before the flush.
+    for (Run& run : runs_) {
+        if (run.in_window != (window != nullptr)) continue;
+        const std::uint64_t end = run.extent.sector + run.bytes.size() / kSectorBytes + sectors;
         const bool inside =
-            window == nullptr || (run->extent.sector >= window->sector && end <= window->end());
-        if (inside && end <= run->extent.end()) return &*run;
-        break;
+            window == nullptr || (run.extent.sector >= window->sector && end <= window->end());
+        if (inside && end <= run.extent.end()) return &run;
     }
-    const std::uint64_t most = std::max<std::uint64_t>(sectors, kRunBytes / kSectorBytes);
+    const std::size_t run_bytes = window == nullptr ? kRunBytes : kWindowRunBytes;
+    const std::uint64_t most = std::max<std::uint64_t>(sectors, run_bytes / kSectorBytes);
     Result<Extent> extent = window == nullptr
                                 ? space_.allocate_blocks(sectors, most, emission_)
                                 : space_.allocate_blocks_within(*window, sectors, most);

@@ -47,6 +47,8 @@ public:
 
 private:
     static constexpr std::size_t kRunBytes = 1_MiB;
+    /// What is not filled of a run is nobody's before the flush: little, where room is scarce.
+    static constexpr std::size_t kWindowRunBytes = 128_KiB;
     static constexpr std::size_t kFlushBytes = 1_MiB;
 
     struct Run {
@@ -61,7 +63,7 @@ private:
     DataFile& data_;
     SpaceManager& space_;
     const SpaceManager::Emission emission_;  ///< outside windows
-    std::vector<Run> runs_;  ///< the last ones inside and outside a window are being filled
+    std::vector<Run> runs_;                  ///< each is filled further by what fits
     std::vector<Extent> abandoned_;
     std::size_t buffered_ = 0;
     std::uint64_t images_ = 0;

@@ -4,6 +4,9 @@
 #include <cassert>
 #include <new>
 
+#include "base/planted.h"
+#include "storage/frame_pool.h"
+
 namespace fulgur::storage {
 
 namespace {
@@ -18,6 +21,11 @@ Bytes common_of(std::span<const Inner::Entry> entries) {
 }
 
 }  // namespace
+
+std::size_t inner_frame_bytes(std::size_t needed) {
+    if (FULGUR_PLANTED("inner_page_of_any_size")) return frame_bytes_for(needed + needed / 8);
+    return frame_bytes_for(std::max(needed, std::min(needed + needed / 8, kFrameBytesMax)));
+}
 
 std::size_t Inner::bytes_needed(std::span<const Entry> entries, Bytes low, Bytes high) {
     const Bytes common = common_of(entries);

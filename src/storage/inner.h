@@ -31,6 +31,10 @@
 
 namespace fulgur::storage {
 
+/// The frame for a page that needs so many bytes: an eighth of it is free for the next separators,
+/// if the largest frame has that.
+std::size_t inner_frame_bytes(std::size_t needed);
+
 class Inner : public PageHeader {
 public:
     struct Entry {

@@ -341,12 +341,13 @@ std::uint64_t SpaceManager::shrinkable_tail() const {
     return last.end() == file_sectors_ ? whole_blocks(last).sectors : 0;
 }
 
-std::uint64_t SpaceManager::cut_tail() {
+std::uint64_t SpaceManager::cut_tail(std::uint64_t floor) {
     os::MutexLock lock(mutex_);
     const Extent tail = whole_blocks(free_.extents().last());
-    if (tail.sectors != 0 && tail.end() == file_sectors_) {
-        free_.erase(tail);
-        file_sectors_ = tail.sector;
+    const std::uint64_t begin = std::max(tail.sector, floor);
+    if (begin < tail.end() && tail.end() == file_sectors_) {
+        free_.erase({begin, tail.end() - begin});
+        file_sectors_ = begin;
     }
     return file_sectors_;
 }
@@ -363,6 +364,7 @@ SpaceManager::Stats SpaceManager::stats() const {
     stats.free_sectors = free_.extents().sectors();
     stats.pending_sectors = pending_.sectors();
     stats.used_sectors = stats.total_sectors - stats.free_sectors - stats.pending_sectors;
+    stats.pinned_sectors = stats.pending_sectors - waiting_sectors_.load(std::memory_order_relaxed);
     stats.unemitted_sectors = unemitted_.sectors();
     stats.free_extents = free_.extents().size();
     stats.double_releases = double_releases_;

@@ -68,6 +68,7 @@ public:
         std::uint64_t used_sectors = 0;
         std::uint64_t free_sectors = 0;
         std::uint64_t pending_sectors = 0;
+        std::uint64_t pinned_sectors = 0;     ///< of the pending: pins alone keep them
         std::uint64_t unemitted_sectors = 0;  ///< of the used and the pending
         std::uint64_t free_extents = 0;
         std::uint64_t double_releases = 0;  ///< internal bugs survived; 0 in a sound build
@@ -83,8 +84,9 @@ public:
     /// @return kNoSpace at the capacity.
     Result<Extent> allocate_blocks(std::uint64_t at_least, std::uint64_t at_most,
                                    Emission emission = Emission::kNow);
-    /// The same at the lowest address inside `window`; the file grows only into it, that is when
-    /// the window reaches beyond the end of the file. For moving things where they should be.
+    /// The same at the lowest address inside `window`. The file grows only when the window reaches
+    /// beyond its end and begins inside it; then the run may pass the end of the window. For moving
+    /// things where they should be.
     Result<Extent> allocate_blocks_within(Extent window, std::uint64_t at_least,
                                           std::uint64_t at_most);
     /// Exactly `sectors` (> 0), at the start of a block; the rest of its last block is free again.
@@ -138,11 +140,14 @@ public:
 
     /// Sectors that are free at the end of the file, in whole blocks.
     std::uint64_t shrinkable_tail() const;
-    /// Gives up the free tail. @return the file size in sectors. Call before `persist`; cut the
-    /// file when that checkpoint is published (`cut_file`). Recovery may still start from the one
-    /// before, whose file reaches further than the disk's: that part is free, as it knows, and what
-    /// is free is never read.
-    std::uint64_t cut_tail();
+    /// Gives up the free tail, or what of it lies at `floor` (a block's first sector) and beyond.
+    /// @return the file size in sectors. Call before `persist`; cut the file when that checkpoint
+    /// is published (`cut_file`). Recovery may still start from an older one, whose file reaches
+    /// further than the disk's: that part is free, as it knows, and what is free is never read.
+    ///
+    /// Also for whom the disk had no room: by then the tail is free, but the disk does not have it,
+    /// and while it is on offer others are given it although there is free space below.
+    std::uint64_t cut_tail(std::uint64_t floor = 0);
 
     std::uint64_t file_sectors() const;
     Stats stats() const;

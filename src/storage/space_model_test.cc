@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "os/random.h"
@@ -75,11 +76,13 @@ private:
     /// What goes on at any moment. `tag` is what a release gets: the number of the next checkpoint,
     /// or one more while that one is under way.
     void mutate(std::uint64_t tag) {
-        switch (random_.below(5)) {
+        switch (random_.below(7)) {
             case 0:
                 return allocate_run();
             case 1:
                 return allocate_large();
+            case 2:
+                return allocate_within();
             default:
                 return release_one(tag);
         }
@@ -110,6 +113,49 @@ private:
         mark(blocks, State::kFree);
         mark({*sector, sectors}, State::kUsed);
         objects_.push_back({{*sector, sectors}, true});
+    }
+
+    /// The lowest place inside a window; the file grows only for one that reaches beyond its end.
+    void allocate_within() {
+        const std::uint64_t blocks = random_.between(1, 12);
+        const std::uint64_t begin = kFirstDataSector + random_.below(states_.size() + 40);
+        const Extent window{begin, random_.between(1, states_.size() + 80)};
+        const std::uint64_t at_most = kBlockSectors * (blocks + random_.below(8));
+        const Result<Extent> run =
+            space_->allocate_blocks_within(window, blocks * kBlockSectors, at_most);
+        const std::optional<std::uint64_t> lowest = lowest_free_run(window, blocks);
+        const std::uint64_t file = file_sectors();
+        if (!run.ok()) {
+            EXPECT_EQ(run.error().code(), ErrorCode::kNoSpace);
+            EXPECT_FALSE(lowest.has_value());
+            return;
+        }
+        EXPECT_GE(run->sector, window.sector);
+        EXPECT_GE(run->sectors, blocks * kBlockSectors);
+        EXPECT_LE(run->sectors, at_most);
+        EXPECT_EQ(run->sector % kBlockSectors, 0U);
+        if (lowest) {
+            EXPECT_EQ(run->sector, *lowest);
+            EXPECT_LE(run->end(), std::min(window.end(), file));
+        } else {
+            EXPECT_TRUE(window.end() > file && window.sector <= file) << "it grew for no window";
+            EXPECT_GT(run->end(), file);
+            mark({file, run->end() - file}, State::kFree);
+        }
+        for (std::uint64_t s = run->sector; s < run->end(); ++s) EXPECT_EQ(at(s), State::kFree);
+        mark(*run, State::kUsed);
+        objects_.push_back({*run, false, published_ + 1});
+    }
+
+    /// First sector of the lowest run of free whole blocks inside the window.
+    std::optional<std::uint64_t> lowest_free_run(Extent window, std::uint64_t blocks) {
+        const std::uint64_t end = std::min(window.end(), file_sectors());
+        std::uint64_t begin = round_up(std::max(window.sector, kFirstDataSector), kBlockSectors);
+        for (std::uint64_t s = begin; s < end; ++s) {
+            if (at(s) != State::kFree) begin = round_up(s + 1, kBlockSectors);
+            if (s + 1 >= begin + blocks * kBlockSectors) return begin;
+        }
+        return std::nullopt;
     }
 
     /// Every whole block of the run was free and belongs to nobody who may still read it.

@@ -346,5 +346,91 @@ TEST(ExtentSetTest, MergesAndSplits) {
     EXPECT_FALSE(set.contains({89, 2}));
 }
 
+TEST(SpaceTest, AllocatesTheLowestRunOfAWindow) {
+    SpaceManager space;
+    ASSERT_EQ(space.allocate_blocks(800, 800)->sector, kFirst);
+    space.give_back({kFirst + 8, 16});      // 2 blocks, below the window
+    space.give_back({kFirst + 92, 20});     // 2 whole blocks of it, from 96 on
+    space.give_back({kFirst + 160, 80});    // 10 blocks, the last five of them above the window
+    space.give_back({kFirst + 400, 80});    // above
+    const Extent window{kFirst + 40, 160};  // to 200
+    EXPECT_EQ(space.allocate_blocks_within(window, 8, 8).value(), (Extent{kFirst + 96, 8}));
+    EXPECT_EQ(space.allocate_blocks_within(window, 20, 24).value(), (Extent{kFirst + 160, 24}));
+    // What is left of the window: two runs, of one block and of two.
+    EXPECT_EQ(space.allocate_blocks_within(window, 17, 800).error().code(), ErrorCode::kNoSpace);
+    EXPECT_EQ(space.allocate_blocks_within(window, 9, 800).value(), (Extent{kFirst + 184, 16}));
+    EXPECT_EQ(space.allocate_blocks_within(window, 1, 800).value(), (Extent{kFirst + 104, 8}));
+    EXPECT_FALSE(space.allocate_blocks_within(window, 1, 1).ok());
+    EXPECT_EQ(space.file_sectors(), kFirst + 800);
+    // One that begins before the window and reaches into it.
+    space.give_back({kFirst + 600, 64});
+    EXPECT_EQ(space.allocate_blocks_within({kFirst + 620, 100}, 8, 8).value(),
+              (Extent{kFirst + 624, 8}));
+    EXPECT_EQ(space.stats().double_releases, 0U);
+}
+
+TEST(SpaceTest, GrowsOnlyForAWindowThatReachesBeyondTheEnd) {
+    SpaceManager space(kFirst + 1000);
+    ASSERT_TRUE(space.allocate_blocks(200, 200).ok());
+    space.give_back({kFirst + 100, 100});  // The tail: twelve blocks, from 104 on.
+    // It ends with the file, or begins behind it.
+    EXPECT_FALSE(space.allocate_blocks_within({kFirst + 160, 40}, 80, 80).ok());
+    EXPECT_FALSE(space.allocate_blocks_within({kFirst + 208, 400}, 8, 8).ok());
+    EXPECT_EQ(space.file_sectors(), kFirst + 200);
+    // A tail too short is the beginning, but nothing of it that lies below the window.
+    const Extent grown = space.allocate_blocks_within({kFirst + 160, 800}, 80, 80).value();
+    EXPECT_EQ(grown, (Extent{kFirst + 160, 80}));
+    EXPECT_EQ(space.file_sectors(), kFirst + 240);
+    EXPECT_EQ(space.allocate_blocks(56, 56).value(), (Extent{kFirst + 104, 56}));
+    // Where nothing is free at the end it grows from there, to the capacity.
+    const Extent most = space.allocate_blocks_within({kFirst + 160, 2000}, 8, 2000).value();
+    EXPECT_EQ(most, (Extent{kFirst + 240, 760}));
+    EXPECT_FALSE(space.allocate_blocks_within({kFirst + 160, 2000}, 8, 8).ok());
+}
+
+TEST(SpaceTest, GivesUpTheFreeTailFromAFloorOn) {
+    SpaceManager space;
+    ASSERT_TRUE(space.allocate_blocks(200, 200).ok());
+    space.give_back({kFirst + 100, 100});
+    EXPECT_EQ(space.cut_tail(kFirst + 400), kFirst + 200);
+    EXPECT_EQ(space.cut_tail(kFirst + 160), kFirst + 160);
+    EXPECT_EQ(space.stats().free_sectors, 60U);
+    EXPECT_EQ(space.cut_tail(), kFirst + 104);
+    EXPECT_EQ(space.stats().free_sectors, 4U);
+    EXPECT_EQ(space.allocate_blocks(8, 8).value(), (Extent{kFirst + 104, 8}));
+}
+
+TEST(SpaceTest, CutsTheFileToWhatAnybodyHas) {
+    SpaceManager space;
+    ASSERT_TRUE(space.allocate_blocks(200, 200).ok());
+    std::uint64_t told = 0;
+    const auto tell = [&told](std::uint64_t sectors) -> Result<void> {
+        told = sectors;
+        return {};
+    };
+    EXPECT_TRUE(space.cut_file(tell).ok());
+    EXPECT_EQ(told, kFirst + 200);
+    space.give_back({kFirst + 100, 100});
+    space.cut_tail();
+    ASSERT_TRUE(space.cut_file(tell).ok());
+    EXPECT_EQ(told, kFirst + 104);
+    const Error full(ErrorCode::kIo, "refused");
+    EXPECT_EQ(space.cut_file([&](std::uint64_t) { return Result<void>(full); }).error().code(),
+              ErrorCode::kIo);
+}
+
+TEST(SpaceTest, CountsWhatOnlyPinsKeep) {
+    SpaceManager space;
+    ASSERT_TRUE(space.allocate_blocks(200, 200).ok());
+    space.release({kFirst, 20}, 1, 5);
+    EXPECT_EQ(space.stats().pinned_sectors, 0U);
+    space.published(1, 3);
+    space.published(2, 3);
+    EXPECT_EQ(space.stats().pinned_sectors, 20U);
+    EXPECT_EQ(space.stats().pending_sectors, 20U);
+    space.collect(kNobody);
+    EXPECT_EQ(space.stats().pinned_sectors, 0U);
+}
+
 }  // namespace
 }  // namespace fulgur::storage

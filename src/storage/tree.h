@@ -189,8 +189,9 @@ public:
     ChildSlot& root() { return root_; }
     LatchWord& root_latch() { return root_latch_; }
     std::uint32_t height() const;
-    /// Loads a page above the lowest inner ones, over the budget if it must be: they are one in ten
-    /// thousand, and a checkpoint must be possible when memory is full.
+    /// Loads an inner page, over the budget if it must be: a checkpoint must be possible when
+    /// memory is full, and those above the lowest ones are one in ten thousand. Lowest ones, which
+    /// may be evicted again, are loaded only where something is moved (checkpoint_move.cc).
     /// @return as load_resident: a null page when `parent` was replaced meanwhile.
     Result<ChildWord> load_upper(Inner* parent, ChildSlot& slot, ChildWord word);
     TreeContext& context() { return context_; }

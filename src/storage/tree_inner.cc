@@ -16,12 +16,6 @@ namespace fulgur::storage {
 
 namespace {
 
-/// Sized so that an eighth of it is free for the next separators, if the largest frame has that.
-std::size_t inner_frame_bytes(std::size_t needed) {
-    if (FULGUR_PLANTED("inner_page_of_any_size")) return frame_bytes_for(needed + needed / 8);
-    return frame_bytes_for(std::max(needed, std::min(needed + needed / 8, kFrameBytesMax)));
-}
-
 /// Where to divide a page that fits nothing: half of its separators' bytes on each side.
 std::size_t middle_of(std::span<const Inner::Entry> entries) {
     constexpr std::size_t kPerChild = 20;

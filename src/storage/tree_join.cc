@@ -145,7 +145,7 @@ std::size_t Tree::join_leaves(Inner* page) {
         return 0;
     }
     const std::size_t bytes = Inner::bytes_needed(kept, page->low(), page->high());
-    const std::size_t size = frame_bytes_for(bytes + bytes / 8);
+    const std::size_t size = inner_frame_bytes(bytes);
     const std::size_t saved = entries.size() - kept.size();
     replace_in_parent(page, Inner::build(context_.frames.allocate(size), size, page->level, kept,
                                          page->low(), page->high(), page->has_high()));

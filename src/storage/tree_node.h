@@ -62,7 +62,9 @@ struct Descriptor {
 /// has. `sector` goes from 0 to its place once, by the committer or
 /// the walker, before anyone needs it; or to kDropped, by whoever drops the value before that:
 /// walker and dropper decide by compare-exchange who was first, and the second one lets the place
-/// go.
+/// go. Later only the walker changes it, from one place to another where it has copied the value:
+/// under the latch of the leaf's parent, as the value's end is decided (checkpoint_move.cc). Who
+/// is pinned may go on reading where it was.
 struct LargeValue {
     /// A `sector` that says: dropped before it had a place, and it gets none.
     static constexpr std::uint64_t kDropped = ~std::uint64_t{0};
@@ -74,7 +76,9 @@ struct LargeValue {
     /// Of the walker's writer: the bytes are at `sector` once that is written. Set before `sector`.
     std::atomic<std::uint64_t> ticket{0};
     std::atomic<bool> emitted{false};  ///< some image refers to it; see SpaceManager
-    std::atomic<bool> checked{false};  ///< the bytes at `sector` were found to be the value's
+    /// The bytes at `sector`, or where it was before, were found to be the value's: who copies them
+    /// checks them.
+    std::atomic<bool> checked{false};
 
     std::uint64_t sectors() const { return (length + kSectorBytes - 1) / kSectorBytes; }
 };
