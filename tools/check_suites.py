@@ -180,7 +180,7 @@ def count_build(name, code, text):
     if code == 0:
         return Count(passed=1)
     lines = text.splitlines()
-    first = next((i for i, line in enumerate(lines) if "error" in line or "FAILED" in line), 0)
+    first = next((i for i, line in enumerate(lines) if "error:" in line or "FAILED:" in line), 0)
     return failure(name, "\n".join(lines[first:first + TAIL_LINES]))
 
 

@@ -93,8 +93,8 @@ Result<void> Log::begin(const LogStart& start) {
         grouped_ = Sequence{first_published_};
         std::uint64_t payload = 0;
         for (const LogStart::Segment& old : start.live) {
-            const auto end = static_cast<std::uint32_t>(kFirstRecordOffset + old.bytes);
-            live_.push_back({old.number, old.slot, old.first_sequence, payload, nullptr, end});
+            const auto ended = static_cast<std::uint32_t>(kFirstRecordOffset + old.bytes);
+            live_.push_back({old.number, old.slot, old.first_sequence, payload, nullptr, ended});
             payload += old.bytes;
         }
         live_.push_back({segment_->number, segment_->slot, start.next, payload, segment_, 0});
