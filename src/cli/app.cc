@@ -27,15 +27,13 @@ std::vector<Command> define_commands(CLI::App& root, bool& json) {
     root.footer(footer());
     root.require_subcommand(1);
     root.set_version_flag("--version", std::string("fulgur ") + kVersion);
-    std::vector<Command> commands = {add_create(root),    add_open(root),
-                                     add_put(root),       add_get(root),
-                                     add_del(root),       add_scan(root),
-                                     add_count(root),     add_load(root),
-                                     add_dump(root),      add_stats(root),
-                                     add_verify(root),    add_compact(root),
-                                     add_bench(root),     add_store_conformance(root),
-                                     add_help(root),      add_version(root),
-                                     add_completion(root)};
+    std::vector<Command> commands = {
+        add_create(root),  add_open(root),    add_put(root),
+        add_get(root),     add_del(root),     add_scan(root),
+        add_count(root),   add_load(root),    add_dump(root),
+        add_stats(root),   add_changes(root), add_verify(root),
+        add_compact(root), add_bench(root),   add_store_conformance(root),
+        add_help(root),    add_version(root), add_completion(root)};
     for (const Command& command : commands) {
         command.app->add_flag("--json", json, "Output for programs: JSON, one object a line");
     }

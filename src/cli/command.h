@@ -31,6 +31,7 @@ Command add_count(CLI::App& root);
 Command add_load(CLI::App& root);
 Command add_dump(CLI::App& root);
 Command add_stats(CLI::App& root);
+Command add_changes(CLI::App& root);
 Command add_verify(CLI::App& root);
 Command add_compact(CLI::App& root);
 Command add_bench(CLI::App& root);

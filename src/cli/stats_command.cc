@@ -141,7 +141,7 @@ std::string to_text(const Stats& stats, const Result<Database::PageSizes>& sizes
     line("format version", std::to_string(stats.format_version));
     line("newest commit", show_count(number(stats.visible)));
     line("checkpointed up to", show_count(number(stats.checkpointed)));
-    line("log to replay",
+    line("log",
          fmt::format("{} in {} segments", show_bytes(stats.log_bytes_live), stats.log_segments));
     line("data file", show_bytes(stats.data_file_bytes));
     line("  used", show_bytes(stats.data_used_bytes));

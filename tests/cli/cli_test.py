@@ -202,6 +202,29 @@ class BasicsTest(CommandTest):
         self.assertGreaterEqual(stats["visible"], 1)
         self.assertEqual(stats["keyspaces"][0]["name"], "default")
 
+    def test_changes(self):
+        value = base64.b64encode(b"2\t\xff").decode()
+        rows = '{"key":"a","value":"1"}\n{"key":"b","value_base64":"%s"}\n' % value
+        self.ok("load", self.db, "-", "--format", "jsonl", stdin=rows.encode())
+        lines = self.ok("changes", self.db, "--from", "1").decode().splitlines()
+        self.assertEqual(lines, ["1\tcreate\tdefault", "2\tput\tdefault\ta\t1",
+                                 "2\tput\tdefault\tb\t2\\x09\\xff"])
+        printed = self.ok("changes", self.db, "--json", "--keyspace", "default", "--from", "2")
+        self.assertEqual([json.loads(line) for line in printed.splitlines()], [
+            {"sequence": 2, "change": "put", "keyspace_id": 1, "keyspace": "default",
+             "key": "a", "value": "1"},
+            {"sequence": 2, "change": "put", "keyspace_id": 1, "keyspace": "default",
+             "key": "b", "value_base64": value}])
+        self.assertEqual(self.ok("changes", self.db, "--limit", "1"), b"1\tcreate\tdefault\n")
+        self.assertEqual(self.ok("changes", self.db, "--keyspace", "other"), b"")
+        self.assertEqual(self.ok("changes", self.db, "--from", "3"), b"")
+        self.fails(USAGE, "changes", self.db, "--from", "4")
+        self.fails(USAGE, "changes", self.db, "--from", "x")
+        self.ok("del", self.db, "a")
+        self.ok("del", self.db, "b")
+        self.assertTrue(self.ok("changes", self.db).endswith(b"4\terase\tdefault\tb\n"))
+        self.assertIn("the log begins at", self.fails(OTHER, "changes", self.db, "--from", "1"))
+
     def test_verify(self):
         self.ok("put", self.db, "k", "v")
         self.assertTrue(self.ok("verify", self.db).startswith(b"ok: "))
@@ -425,8 +448,8 @@ class LoadDumpTest(CommandTest):
 
 
 class BadDaysTest(CommandTest):
-    READERS = (("get", "k"), ("scan",), ("count",), ("dump",), ("stats",), ("verify",), ("open",),
-               ("del", "k"))
+    READERS = (("get", "k"), ("scan",), ("count",), ("dump",), ("stats",), ("changes",),
+               ("verify",), ("open",), ("del", "k"))
 
     def test_commands_that_read_create_nothing(self):
         for name, *rest in self.READERS:
@@ -638,8 +661,8 @@ class ShownTest(CommandTest):
             self.assertRegex(text, rf"(?m)^  {code}  \S")
         names = re.findall(r"(?m)^  ([a-z]+) {2,}\S", text.split("Subcommands:")[1])
         self.assertGreaterEqual(set(names), {
-            "create", "open", "put", "get", "del", "scan", "count", "load", "dump", "stats", "verify",
-            "help", "version", "completion"})
+            "create", "open", "put", "get", "del", "scan", "count", "load", "dump", "stats",
+            "changes", "verify", "help", "version", "completion"})
         for name in names:
             explained = self.ok("help", name)
             self.assertIn(f"fulgur {name}".encode(), explained)
