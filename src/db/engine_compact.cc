@@ -98,7 +98,8 @@ Result<void> Engine::compact_all(Compaction& work) {
 
 /// What lies above the line goes below it, or down to it.
 Result<void> Engine::move_down(std::uint64_t line, Compaction& work) {
-    const std::uint64_t bytes = (space_.file_sectors() - line) * kSectorBytes;
+    const std::uint64_t sectors = space_.file_sectors();  // Others may have cut the file since.
+    const std::uint64_t bytes = (sectors - std::min(sectors, line)) * kSectorBytes;
     work.total = std::max(work.total, work.copied + bytes);
     return relocate({line, storage::kSectorsMax - line},
                     {kFirstDataSector, storage::kSectorsMax - kFirstDataSector}, work);
@@ -144,8 +145,8 @@ Result<void> Engine::settle(Compaction& work) {
         cut_short_ = false;
         if (!done) return done;
         ++work.report.checkpoints;
+        space_.collect(versions_.oldest_epoch());
     }
-    space_.collect(versions_.oldest_epoch());
     return {};
 }
 

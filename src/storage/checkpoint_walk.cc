@@ -258,6 +258,11 @@ bool Checkpointer::join_small(Tree& tree, Inner* page) {
 /// where all children lie.
 Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<ImagedLeaf>& imaged,
                                          Entries& children) {
+    const auto is_fresh = [](const ImagedLeaf& image) {
+        return std::any_of(image.large.begin(), image.large.end(), [](const LargeValue* value) {
+            return !value->emitted.load(std::memory_order_relaxed);
+        });
+    };
     std::size_t next = 0;
     Result<void> result;
     for (std::size_t i = 0; i < page.children() && result; ++i) {
@@ -275,6 +280,13 @@ Result<void> Checkpointer::emit_children(Tree& tree, Inner& page, std::vector<Im
             continue;
         }
         Leaf* leaf = static_cast<Leaf*>(word.page());
+        // This visit will be repeated. What names a value for the first time waits for the last
+        // one: only then is the page passed, and a value that counts as emitted is one of a record
+        // that the checkpoint does not replay.
+        if (copied_enough() && (made != nullptr ? is_fresh(*made) : changed(*leaf))) {
+            if (made != nullptr) abandon(*made);
+            continue;
+        }
         ImagedLeaf late;
         if (made == nullptr && changed(*leaf)) {
             // Nothing is moved under a latch: that would be input and output.
@@ -314,16 +326,20 @@ Result<Checkpointer::ImagedLeaf> Checkpointer::image_leaf(Leaf* leaf, std::size_
     buffer_.resize(merge_.image_bytes(*leaf));
     Leaf* image = merge_.build_image(*leaf, buffer_.data());
     const std::size_t n = image->count.load(std::memory_order_relaxed);
+    bool fresh = false;  // Names a value that no image has named yet: see emit_children.
+    for (std::size_t i = 0; i < n && merge_.has_large(); ++i) {
+        if (!image->record(i).large()) continue;
+        LargeValue* value = large_value_of(image->record(i));
+        if (Result<void> placed = place_large(*value); !placed) return placed.error();
+        fresh = fresh || !value->emitted.load(std::memory_order_relaxed);
+    }
     for (std::size_t i = 0; i < n && merge_.has_large(); ++i) {
         const Record record = image->record(i);
         if (!record.large()) continue;
         LargeReference reference = record.large_reference();
         auto* value = reinterpret_cast<LargeValue*>(reference.memory);
-        if (Result<void> placed = place_large(*value); !placed) {
-            abandon_values(result);
-            return placed.error();
-        }
-        Result<std::uint64_t> sector = move_value(*value, result.moved);
+        Result<std::uint64_t> sector = fresh ? value->sector.load(std::memory_order_acquire)
+                                             : move_value(*value, result.moved);
         if (!sector) {
             abandon_values(result);
             return sector.error();
